@@ -1,0 +1,1 @@
+"""Use cases that write: one function, one transaction (rows, jobs and idempotency record together)."""

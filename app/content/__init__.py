@@ -1,0 +1,1 @@
+"""What a message says: templates, the text part, links, MIME bytes."""

@@ -1,0 +1,86 @@
+"""Connections, transactions, and calling the named queries of `sql/`.
+
+    with transaction(pool) as conn:                 # returning commits, raising rolls back
+        row = maybe(conn, queries.campaigns.launch, campaign_id=7, now=now)
+
+Rows come back as dicts. Only this module builds pools for the web and for commands; the worker has its own in
+`worker/db.py`, because its connections are asynchronous.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from app.domain.errors import Unavailable
+from sql import Query
+
+Conn = psycopg.Connection[DictRow]
+Pool = ConnectionPool[Conn]
+
+SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s"
+
+
+def open_pool(database_url: str, *, size: int, application_name: str = "mailtide-web") -> Pool:
+    """Open a pool of at most `size` connections. It connects in the background, so a start survives a database that
+    is not up yet; `transaction` then raises Unavailable."""
+    return ConnectionPool(
+        database_url,
+        min_size=min(2, size),
+        max_size=size,
+        timeout=3.0,
+        max_idle=300.0,
+        reconnect_timeout=600.0,
+        check=None,
+        kwargs={
+            "row_factory": dict_row,
+            "application_name": application_name,
+            "options": SESSION_OPTIONS,
+            "connect_timeout": 5,
+        },
+        open=True,
+    )
+
+
+@contextmanager
+def transaction(pool: Pool) -> Iterator[Conn]:
+    """One transaction on one connection. Returning commits; raising rolls back.
+
+    Raises Unavailable when the database cannot be reached or goes away in between.
+    """
+    try:
+        with pool.connection() as conn:
+            yield conn
+    except (PoolTimeout, psycopg.OperationalError) as error:
+        if isinstance(error, psycopg.errors.QueryCanceled):
+            raise Unavailable("The database took too long over this. Try again, or narrow the request.") from error
+        raise Unavailable("The database cannot be reached at the moment.") from error
+
+
+def one(conn: Conn, query: Query, /, **params: Any) -> DictRow:
+    """Run a `:one` query. No row is a bug."""
+    assert query.arity == "one", query.name
+    row = conn.execute(query.text, params).fetchone()
+    assert row is not None, f"{query.name} returned no row"
+    return row
+
+
+def maybe(conn: Conn, query: Query, /, **params: Any) -> DictRow | None:
+    """Run a `:maybe` query."""
+    assert query.arity == "maybe", query.name
+    return conn.execute(query.text, params).fetchone()
+
+
+def many(conn: Conn, query: Query, /, **params: Any) -> list[DictRow]:
+    """Run a `:many` query."""
+    assert query.arity == "many", query.name
+    return conn.execute(query.text, params).fetchall()
+
+
+def count(conn: Conn, query: Query, /, **params: Any) -> int:
+    """Run a `:count` query and return how many rows it touched."""
+    assert query.arity == "count", query.name
+    return conn.execute(query.text, params).rowcount

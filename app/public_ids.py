@@ -1,0 +1,76 @@
+"""Opaque public ids: `msg_4fG…` outside, a bigint inside, and no column or index for it.
+
+An id is one AES block, (bigint, tag of its kind), enciphered under the installation's key and written in base 62. So ids
+cannot be counted or guessed, an id of one kind is never taken for another, and a forged one fails its 64-bit tag.
+Decided 2026-11-24: a stored random id would cost a column and an index of ~60 bytes for each of 100 million messages.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Literal
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+Kind = Literal[
+    "account", "user", "api_key", "relay", "sender", "contact", "list", "import", "suppression", "template",
+    "campaign", "batch", "message", "limit", "inbox",
+]  # fmt: skip
+
+PREFIXES: dict[Kind, str] = {
+    "account": "acc", "user": "usr", "api_key": "key", "relay": "rly", "sender": "snd", "contact": "ctc",
+    "list": "lst", "import": "imp", "suppression": "sup", "template": "tpl", "campaign": "cmp", "batch": "bat",
+    "message": "msg", "limit": "lim", "inbox": "inb",
+}  # fmt: skip
+
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
+_SIZE = 22  # 62 ** 22 > 2 ** 128
+_TAGS: dict[str, bytes] = {kind: hashlib.blake2b(kind.encode(), digest_size=8).digest() for kind in PREFIXES}
+
+
+class PublicIds:
+    """Translate between bigints and public ids under one installation's key (16 bytes)."""
+
+    def __init__(self, id_key: bytes) -> None:
+        # ECB on single blocks that never repeat is a plain permutation, which is what an id needs.
+        self._cipher = Cipher(algorithms.AES(id_key), modes.ECB())  # noqa: S305
+
+    def encode(self, kind: Kind, number: int) -> str:
+        return self.encode_many(kind, (number,))[0]
+
+    def encode_many(self, kind: Kind, numbers: Iterable[int]) -> list[str]:
+        """Encode many ids with one call into the cipher: about 3 µs each."""
+        tag, prefix = _TAGS[kind], PREFIXES[kind]
+        plain = b"".join(number.to_bytes(8) + tag for number in numbers)
+        sealed = self._cipher.encryptor().update(plain)
+        return [f"{prefix}_{_to_base62(sealed[at : at + 16])}" for at in range(0, len(sealed), 16)]
+
+    def decode(self, kind: Kind, text: str) -> int | None:
+        """The bigint, or None for anything that this installation did not make as an id of this kind."""
+        prefix, _, digits = text.partition("_")
+        if prefix != PREFIXES[kind] or len(digits) != _SIZE or not digits.isascii():
+            return None
+        sealed = _from_base62(digits)
+        if sealed is None:
+            return None
+        plain = self._cipher.decryptor().update(sealed)
+        return int.from_bytes(plain[:8]) if plain[8:] == _TAGS[kind] else None
+
+
+def _to_base62(block: bytes) -> str:
+    number = int.from_bytes(block)
+    digits = []
+    for _ in range(_SIZE):
+        number, remainder = divmod(number, 62)
+        digits.append(_DIGITS[remainder])
+    return "".join(reversed(digits))
+
+
+def _from_base62(digits: str) -> bytes | None:
+    number = 0
+    for digit in digits:
+        value = _VALUE.get(digit)
+        if value is None:
+            return None
+        number = number * 62 + value
+    return number.to_bytes(16) if number < 1 << 128 else None

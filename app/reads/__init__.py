@@ -1,0 +1,1 @@
+"""What pages and clients read: one function, one SELECT, one result."""

@@ -1,0 +1,1 @@
+"""The pipelined SMTP client: connection, pool, replies, delivery of one message."""

@@ -1,0 +1,1 @@
+"""One file per job, named as the job is."""
