@@ -1,0 +1,160 @@
+-- name: claim :maybe
+-- Take one batch for the job that runs it now, if its campaign is still on under this epoch.
+-- Writes   the batch: status, job, run, lateness of the first claim.
+-- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner.
+UPDATE batches b
+SET status = 'running', job_id = %(job_id)s, run = b.run + 1,
+    started_at = coalesce(b.started_at, %(now)s),
+    lateness_ms = coalesce(b.lateness_ms, greatest(0, least(
+        2000000000,
+        1000 * extract(epoch FROM %(now)s::timestamptz - greatest(b.due_at, %(free_since)s::timestamptz))
+    ))::integer)
+FROM campaigns c
+JOIN accounts a USING (account_id)
+WHERE b.batch_id = %(batch_id)s AND b.status = 'queued' AND b.due_at <= %(now)s::timestamptz + interval '20 ms'
+    AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
+    AND (c.status = 'sending' OR (c.status = 'scheduled' AND c.materialised_at IS NOT NULL))
+RETURNING
+    b.batch_id, b.run, b.account_id, b.campaign_id, b.first_message_id, b.last_message_id, b.queued,
+    c.status AS campaign_status, c.recipients, c.uncertain_policy, c.launched_at, c.scheduled_at, c.pacing, a.transport;
+
+-- name: start_campaign :count
+-- The first claimed batch starts the campaign.
+UPDATE campaigns
+SET status = 'sending', started_at = coalesce(started_at, %(now)s)
+WHERE campaign_id = %(campaign_id)s AND epoch = %(epoch)s AND status = 'scheduled';
+
+-- name: get_content :maybe
+-- What a campaign says and as whom.
+SELECT
+    c.campaign_id, c.subject, c.preview_text, c.html, c.text_body, s.name AS from_name, s.email AS from_email,
+    s.reply_to, s.relay_id
+FROM campaigns c
+LEFT JOIN senders s ON s.sender_id = coalesce(
+    c.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = c.account_id AND d.is_default)
+)
+WHERE c.campaign_id = %(campaign_id)s;
+
+-- name: list_messages :many
+-- The batch's messages that may go now, with their merge values.
+SELECT m.message_id, m.attempt, m.burned, m.recipient, m.send_after, contact.attributes
+FROM messages m
+LEFT JOIN contacts contact USING (contact_id)
+WHERE m.message_id BETWEEN %(first_message_id)s AND %(last_message_id)s
+    AND m.batch_id = %(batch_id)s AND m.status = 'queued' AND m.send_after <= %(until)s
+ORDER BY m.message_id;
+
+-- name: release :maybe
+-- Put a batch down: done when nothing is queued, else due again at its earliest message, not before `not_before`.
+-- Writes   the batch, and its next job, in one statement.
+-- Only the run that holds the batch can: a successor has another job or run.
+WITH next AS (
+    -- greatest() skips NULLs: with nothing queued it would answer not_before.
+    SELECT CASE WHEN count(*) > 0 THEN greatest(min(m.send_after), %(not_before)s::timestamptz) END AS due_at
+    FROM messages m
+    JOIN batches b ON b.batch_id = %(batch_id)s
+    WHERE m.message_id BETWEEN b.first_message_id AND b.last_message_id
+        AND m.batch_id = %(batch_id)s AND m.status = 'queued'
+),
+released AS (
+    UPDATE batches b
+    SET status = CASE WHEN next.due_at IS NULL THEN 'done' ELSE 'queued' END,
+        due_at = coalesce(next.due_at, b.due_at),
+        job_id = NULL,
+        finished_at = CASE WHEN next.due_at IS NULL THEN %(now)s::timestamptz END
+    FROM next
+    WHERE b.batch_id = %(batch_id)s AND b.job_id = %(job_id)s AND b.run = %(run)s AND b.status = 'running'
+    RETURNING b.batch_id, b.campaign_id, b.status, b.due_at, b.ordinal
+),
+deferred AS (
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)
+    SELECT
+        'batches', 'send_batch', -least(released.ordinal, 20),
+        jsonb_build_object('id', released.batch_id, 'epoch', c.epoch), released.due_at
+    FROM released
+    JOIN campaigns c USING (campaign_id)
+    WHERE released.status = 'queued' AND c.status = 'sending'
+)
+SELECT batch_id, campaign_id, status FROM released;
+
+-- name: wait_for_limit :maybe
+-- Put a batch down until a limit has permits again; the limit's resume job will wake it.
+WITH waiting AS (
+    UPDATE batches b
+    SET status = 'waiting', job_id = NULL, waiting_limit_id = %(limit_id)s, waiting_since = %(now)s
+    WHERE b.batch_id = %(batch_id)s AND b.job_id = %(job_id)s AND b.run = %(run)s AND b.status = 'running'
+    RETURNING b.batch_id, b.account_id
+)
+INSERT INTO waits (account_id, batch_id, limit_id, reason, started_at)
+SELECT account_id, batch_id, %(limit_id)s, 'limit', %(now)s FROM waiting
+RETURNING batch_id;
+
+-- name: finish_campaign :maybe
+-- The last batch closes its campaign. Two last batches that end at once leave it to the clock loop.
+UPDATE campaigns c
+SET status = 'sent', finished_at = %(now)s, updated_at = %(now)s
+WHERE c.campaign_id = %(campaign_id)s AND c.status = 'sending'
+    AND NOT EXISTS (
+        SELECT 1 FROM batches b WHERE b.campaign_id = c.campaign_id AND b.status IN ('queued', 'running', 'waiting')
+    )
+RETURNING c.campaign_id;
+
+-- name: claim_resume :maybe
+-- Take the resume job of one limit. A job with an older epoch finds nothing.
+UPDATE limits
+SET resume_at = NULL
+WHERE limit_id = %(limit_id)s AND resume_epoch = %(epoch)s
+RETURNING limit_id, account_id, scope, campaign_id, max_count, window_s;
+
+-- name: wake_waiting :many
+-- Wake as many waiting batches as the free permits can serve, oldest first; at least one.
+-- Writes   batches, the end of their waits, their jobs.
+WITH candidates AS MATERIALIZED (
+    SELECT b.batch_id, b.queued, b.due_at, b.campaign_id
+    FROM batches b
+    WHERE b.status = 'waiting' AND b.waiting_limit_id = %(limit_id)s
+    ORDER BY b.due_at, b.batch_id
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED
+),
+counted AS (
+    SELECT batch_id, sum(queued) OVER (ORDER BY due_at, batch_id) - queued AS before FROM candidates
+),
+woken AS (
+    UPDATE batches b
+    SET status = 'queued', due_at = least(b.due_at, %(now)s), waiting_limit_id = NULL, waiting_since = NULL
+    FROM counted
+    WHERE b.batch_id = counted.batch_id AND counted.before < greatest(%(free)s::bigint, 1)
+    RETURNING b.batch_id, b.campaign_id, b.ordinal
+),
+ended AS (
+    UPDATE waits w SET ended_at = %(now)s FROM woken WHERE w.batch_id = woken.batch_id AND w.ended_at IS NULL
+),
+deferred AS (
+    INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)
+    SELECT
+        'batches', 'send_batch', -least(woken.ordinal, 20),
+        jsonb_build_object('id', woken.batch_id, 'epoch', c.epoch), NULL
+    FROM woken
+    JOIN campaigns c USING (campaign_id)
+    WHERE c.status = 'sending'
+)
+SELECT batch_id FROM woken;
+
+-- name: has_waiting :one
+SELECT EXISTS (SELECT 1 FROM batches b WHERE b.status = 'waiting' AND b.waiting_limit_id = %(limit_id)s) AS waiting;
+
+-- name: plan_resume :maybe
+-- Make sure that one job will look at this limit at `at`. Whoever changes the row defers the job.
+-- A plan that is later than `at`, or that should have run already, is replaced.
+WITH planned AS (
+    UPDATE limits
+    SET resume_at = %(at)s, resume_epoch = resume_epoch + 1
+    WHERE limit_id = %(limit_id)s
+        AND (resume_at IS NULL OR resume_at > %(at)s::timestamptz OR resume_at < %(now)s::timestamptz - interval '2 s')
+    RETURNING limit_id, resume_epoch
+)
+INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
+SELECT 'control', 'resume_limit', jsonb_build_object('id', limit_id, 'epoch', resume_epoch), %(at)s
+FROM planned
+RETURNING id;

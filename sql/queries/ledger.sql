@@ -1,0 +1,183 @@
+-- name: commit_group :many
+-- One group commit: the results of messages that were sent, and the marks of those that go next.
+-- Writes   messages, batches (counters), throughput, attempts (of what is not final), suppressions (hard bounces),
+--          due_messages (API messages leave, or move to their next try), wakeups and their jobs.
+-- Returns  the ids that were marked. A message that is not among them must not be sent.
+-- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'.
+-- A mark checks, in this one UPDATE, that the message is queued, its campaign on, and its address not suppressed.
+WITH result AS MATERIALIZED (
+    SELECT * FROM unnest(
+        %(result_ids)b::bigint[], %(result_attempts)b::smallint[], %(result_statuses)b::text[],
+        %(result_outcomes)b::text[], %(result_replies)b::text[], %(result_times)b::timestamptz[],
+        %(result_next)b::timestamptz[], %(result_burns)b::smallint[], %(result_suppress)b::boolean[]
+    ) AS r(message_id, attempt, status, outcome, reply, settled_at, next_at, burn, suppress)
+),
+settled AS (
+    UPDATE messages m
+    SET status = r.status, reply = r.reply, settled_at = r.settled_at,
+        send_after = coalesce(r.next_at, m.send_after), burned = m.burned + r.burn
+    FROM result r
+    WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status IN ('sending', 'uncertain')
+    RETURNING
+        m.message_id, m.account_id, m.campaign_id, m.batch_id, m.recipient, m.attempt, m.marked_at, m.send_after,
+        old.status AS before, m.status, r.outcome, r.reply, r.settled_at, r.suppress
+),
+marked AS (
+    UPDATE messages m
+    SET status = 'sending', attempt = m.attempt + 1, marked_at = %(now)b
+    FROM unnest(%(mark_ids)b::bigint[], %(mark_attempts)b::smallint[], %(mark_epochs)b::integer[])
+        AS k(message_id, attempt, epoch)
+    WHERE m.message_id = k.message_id AND m.attempt = k.attempt AND m.status = 'queued'
+        AND (m.campaign_id IS NULL OR EXISTS (
+            SELECT 1 FROM campaigns c
+            WHERE c.campaign_id = m.campaign_id AND c.status = 'sending' AND c.epoch = k.epoch
+        ))
+        AND NOT EXISTS (
+            SELECT 1 FROM suppressions s
+            WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
+                AND (m.campaign_id IS NOT NULL OR s.reason <> 'unsubscribe')
+        )
+    RETURNING m.message_id, m.batch_id
+),
+moves AS (
+    SELECT batch_id, before, status FROM settled WHERE batch_id IS NOT NULL
+    UNION ALL
+    SELECT batch_id, 'queued', 'sending' FROM marked WHERE batch_id IS NOT NULL
+),
+counted AS (
+    UPDATE batches b
+    SET queued = b.queued + d.queued, sending = b.sending + d.sending, sent = b.sent + d.sent,
+        failed = b.failed + d.failed, uncertain = b.uncertain + d.uncertain, expired = b.expired + d.expired
+    FROM (
+        SELECT
+            batch_id,
+            count(*) FILTER (WHERE status = 'queued') - count(*) FILTER (WHERE before = 'queued') AS queued,
+            count(*) FILTER (WHERE status = 'sending') - count(*) FILTER (WHERE before = 'sending') AS sending,
+            count(*) FILTER (WHERE status = 'sent') AS sent,
+            count(*) FILTER (WHERE status = 'failed') AS failed,
+            count(*) FILTER (WHERE status = 'uncertain') - count(*) FILTER (WHERE before = 'uncertain') AS uncertain,
+            count(*) FILTER (WHERE status = 'expired') AS expired
+        FROM moves
+        GROUP BY batch_id
+    ) AS d
+    WHERE b.batch_id = d.batch_id
+),
+seconds AS (
+    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed, retried)
+    SELECT
+        account_id, date_trunc('second', settled_at), coalesce(campaign_id, 0), %(writer_id)b::bigint,
+        count(*) FILTER (WHERE outcome IN ('sent', 'uncertain') AND before = 'sending'),
+        count(*) FILTER (WHERE status IN ('failed', 'expired')),
+        count(*) FILTER (WHERE outcome = 'try_later')
+    FROM settled
+    GROUP BY 1, 2, 3
+    ON CONFLICT (account_id, at_second, campaign_id, writer_id)
+    DO UPDATE SET sent = t.sent + excluded.sent, failed = t.failed + excluded.failed,
+        retried = t.retried + excluded.retried
+),
+history AS (
+    INSERT INTO attempts (message_id, attempt, account_id, marked_at, settled_at, outcome, reply)
+    SELECT message_id, attempt, account_id, marked_at, settled_at, outcome, reply
+    FROM settled
+    WHERE status = 'queued' AND outcome IN ('try_later', 'uncertain')
+    ON CONFLICT DO NOTHING
+),
+bounced AS (
+    INSERT INTO suppressions (account_id, email_key, reason, note, message_id, created_at)
+    SELECT DISTINCT ON (account_id, lower(recipient))
+        account_id, lower(recipient), 'hard_bounce', left(reply, 200), message_id, settled_at
+    FROM settled
+    WHERE suppress
+    ON CONFLICT (account_id, email_key) DO UPDATE
+    SET reason = 'hard_bounce', note = excluded.note, message_id = excluded.message_id
+    WHERE suppressions.reason = 'unsubscribe'
+),
+left_due AS (
+    DELETE FROM due_messages d
+    USING settled s
+    WHERE d.message_id = s.message_id AND s.campaign_id IS NULL AND s.status <> 'queued'
+),
+later_due AS (
+    UPDATE due_messages d
+    SET send_after = s.send_after, job_id = NULL
+    FROM settled s
+    WHERE d.message_id = s.message_id AND s.campaign_id IS NULL AND s.status = 'queued'
+    RETURNING d.account_id, to_timestamp(floor(extract(epoch FROM s.send_after) / 5) * 5) AS bucket
+),
+woken AS (
+    INSERT INTO wakeups (account_id, bucket)
+    SELECT DISTINCT account_id, bucket FROM later_due
+    ON CONFLICT DO NOTHING
+    RETURNING account_id, bucket
+),
+deferred AS (
+    INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
+    SELECT
+        'messages', 'send_due',
+        jsonb_build_object('id', account_id, 'epoch', extract(epoch FROM bucket)::bigint), bucket
+    FROM woken
+)
+SELECT message_id FROM marked;
+
+-- name: settle_unmarked :many
+-- Of messages whose mark was refused, settle those that are suppressed. The others' campaign was paused or cancelled.
+WITH suppressed AS (
+    UPDATE messages m
+    SET status = 'suppressed', settled_at = %(now)s
+    WHERE m.message_id = ANY(%(ids)s::bigint[]) AND m.status = 'queued'
+        AND EXISTS (
+            SELECT 1 FROM suppressions s
+            WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
+                AND (m.campaign_id IS NOT NULL OR s.reason <> 'unsubscribe')
+        )
+    RETURNING m.message_id, m.batch_id
+),
+counted AS (
+    UPDATE batches b
+    SET queued = b.queued - d.n, suppressed = b.suppressed + d.n
+    FROM (SELECT batch_id, count(*) AS n FROM suppressed WHERE batch_id IS NOT NULL GROUP BY batch_id) AS d
+    WHERE b.batch_id = d.batch_id
+),
+left_due AS (
+    DELETE FROM due_messages d USING suppressed s WHERE d.message_id = s.message_id
+)
+SELECT message_id FROM suppressed;
+
+-- name: settle_unsent :many
+-- End queued messages that will never be handed to a relay: 'failed' (cannot be made) or 'expired'.
+WITH ended AS (
+    UPDATE messages m
+    SET status = r.status, reply = r.reply, settled_at = %(now)s
+    FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[], %(statuses)s::text[], %(replies)s::text[])
+        AS r(message_id, attempt, status, reply)
+    WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status = 'queued'
+    RETURNING m.message_id, m.batch_id, m.account_id, m.campaign_id, m.status
+),
+counted AS (
+    UPDATE batches b
+    SET queued = b.queued - d.failed - d.expired, failed = b.failed + d.failed, expired = b.expired + d.expired
+    FROM (
+        SELECT
+            batch_id, count(*) FILTER (WHERE status = 'failed') AS failed,
+            count(*) FILTER (WHERE status = 'expired') AS expired
+        FROM ended WHERE batch_id IS NOT NULL GROUP BY batch_id
+    ) AS d
+    WHERE b.batch_id = d.batch_id
+),
+seconds AS (
+    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, failed)
+    SELECT account_id, date_trunc('second', %(now)s::timestamptz), coalesce(campaign_id, 0), %(writer_id)s::bigint, count(*)
+    FROM ended
+    GROUP BY 1, 2, 3
+    ON CONFLICT (account_id, at_second, campaign_id, writer_id) DO UPDATE SET failed = t.failed + excluded.failed
+),
+left_due AS (
+    DELETE FROM due_messages d USING ended e WHERE d.message_id = e.message_id
+)
+SELECT message_id FROM ended;
+
+-- name: list_marked :many
+-- Which of these marks were committed by a statement whose answer was lost.
+SELECT m.message_id
+FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[]) AS k(message_id, attempt)
+JOIN messages m ON m.message_id = k.message_id AND m.attempt = k.attempt + 1 AND m.status = 'sending';

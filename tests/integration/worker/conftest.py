@@ -1,0 +1,44 @@
+"""Asynchronous tests against the real servers, without a plugin: `run` is asyncio.run with a pool."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from worker.db import AsyncPool, make_pool
+
+Opened = Callable[[Callable[[AsyncPool], Awaitable[Any]]], Any]
+
+
+@pytest.fixture
+def with_pool(database_url: str) -> Opened:
+    """Run an async function with an open pool on the test's database."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[AsyncPool]:
+        pool = make_pool(database_url, size=8, application_name="test")
+        await pool.open()
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+    def run(work: Callable[[AsyncPool], Awaitable[Any]]) -> Any:
+        async def go() -> Any:
+            async with opened() as pool:
+                return await work(pool)
+
+        return asyncio.run(go())
+
+    return run
+
+
+@pytest.fixture
+def account_id(database_url: str) -> int:
+    with psycopg.connect(database_url) as conn:
+        row = conn.execute("INSERT INTO accounts (name) VALUES ('Test') RETURNING account_id").fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,96 @@
+"""The worker's connections: asynchronous, autocommit, in UTC.
+
+    rows = await many(pool, queries.batches.list_messages, batch_id=7, …)
+
+Each call is one round trip on one pooled connection. What must be one transaction is one statement, or opens
+`transaction(pool)`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from sql import Query
+
+AsyncConn = psycopg.AsyncConnection[DictRow]
+AsyncPool = AsyncConnectionPool[AsyncConn]
+
+SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=120s -c idle_in_transaction_session_timeout=60s"
+
+
+async def _set_autocommit(conn: AsyncConn) -> None:
+    # Not as a pool keyword: psycopg would apply it to the constructor, which Procrastinate's connector overrides.
+    await conn.set_autocommit(True)
+
+
+def connection_arguments(application_name: str) -> dict[str, Any]:
+    return {
+        "row_factory": dict_row,
+        "application_name": application_name,
+        "options": SESSION_OPTIONS,
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15000,
+    }
+
+
+def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPool:
+    """A closed pool: `await pool.open()`. Broken connections are replaced in the background."""
+    return AsyncConnectionPool(
+        database_url,
+        min_size=min(2, size),
+        max_size=size,
+        timeout=10.0,
+        max_idle=300.0,
+        reconnect_timeout=600.0,
+        configure=_set_autocommit,
+        check=AsyncConnectionPool.check_connection,
+        kwargs=connection_arguments(application_name),
+        open=False,
+    )
+
+
+@asynccontextmanager
+async def transaction(pool: AsyncPool) -> AsyncIterator[AsyncConn]:
+    """One transaction on one connection: returning commits, raising rolls back."""
+    async with pool.connection() as conn, conn.transaction():
+        yield conn
+
+
+async def one(at: AsyncPool | AsyncConn, query: Query, /, **params: Any) -> DictRow:
+    assert query.arity == "one", query.name
+    rows = await _fetch(at, query, params)
+    assert len(rows) == 1, f"{query.name} returned {len(rows)} rows"
+    return rows[0]
+
+
+async def maybe(at: AsyncPool | AsyncConn, query: Query, /, **params: Any) -> DictRow | None:
+    assert query.arity == "maybe", query.name
+    rows = await _fetch(at, query, params)
+    return rows[0] if rows else None
+
+
+async def many(at: AsyncPool | AsyncConn, query: Query, /, **params: Any) -> list[DictRow]:
+    assert query.arity == "many", query.name
+    return await _fetch(at, query, params)
+
+
+async def count(at: AsyncPool | AsyncConn, query: Query, /, **params: Any) -> int:
+    assert query.arity == "count", query.name
+    if isinstance(at, psycopg.AsyncConnection):
+        return (await at.execute(query.text, params)).rowcount
+    async with at.connection() as conn:
+        return (await conn.execute(query.text, params)).rowcount
+
+
+async def _fetch(at: AsyncPool | AsyncConn, query: Query, params: dict[str, Any]) -> list[DictRow]:
+    if isinstance(at, psycopg.AsyncConnection):
+        return await (await at.execute(query.text, params)).fetchall()
+    async with at.connection() as conn:
+        return await (await conn.execute(query.text, params)).fetchall()

@@ -1,0 +1,231 @@
+"""Marks and results: the durable record of each attempt, in one natural group commit.
+
+    permit -> mark -> SMTP -> result
+
+A connection hands over the result of message k together with the mark of message k + 2 (k + 1 is marked already and its
+envelope is on the wire), and goes on when both are committed. One committer for each process takes all that is
+pending, runs one statement, and wakes them; while it commits, the next group forms, so there is no timer. While
+PostgreSQL is away, results are kept and nothing is marked, so nothing is sent that is not marked.
+
+What this guarantees: a body goes out only after the results of all earlier messages of its connection are durable. So a
+kill leaves at most two marks in doubt for each connection, at most one of which the relay may have accepted.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import psycopg
+
+from sql import queries
+from worker.db import AsyncConn, connection_arguments, many
+
+log = logging.getLogger("mailtide.ledger")
+
+Status = Literal["sent", "failed", "uncertain", "expired", "queued"]
+OutcomeWord = Literal["sent", "failed", "uncertain", "expired", "try_later", "not_sent"]
+
+RETRY_PAUSE_MAX_S = 1.0
+GROUP_MAX = 2000
+REPLY_SIZE_MAX = 500
+
+# Small arrays against indexed keys: nested loops always. A plan made while the table was small must not become a
+# sequential scan of a million rows.
+_PLANNER_OPTIONS = (
+    "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c plan_cache_mode=force_generic_plan"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an attempt came to. `attempt` is the number that its mark gave it, 1-based."""
+
+    message_id: int
+    attempt: int
+    status: Status
+    outcome: OutcomeWord
+    reply: str
+    settled_at: datetime
+    next_at: datetime | None = None
+    burn: int = 0
+    suppress: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The wish to send a message. `attempt` is how many it has had; `epoch` the campaign's (0 for API messages)."""
+
+    message_id: int
+    attempt: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A queued message that no relay will see: it cannot be made, or its time is over."""
+
+    message_id: int
+    attempt: int
+    status: Literal["failed", "expired"]
+    reply: str
+
+
+MarkAnswer = Literal["marked", "suppressed", "stopped", "none"]
+
+
+@dataclass(slots=True)
+class _Entry:
+    result: Result | None
+    mark: Mark | None
+    done: asyncio.Future[MarkAnswer]
+
+
+class Ledger:
+    """One for each process. `run` commits until it is cancelled; `exchange` is called by the connections."""
+
+    def __init__(self, database_url: str, *, writer_id: int, now: Callable[[], datetime]) -> None:
+        self._database_url = database_url
+        self._writer_id = writer_id
+        self._now = now
+        self._pending: list[_Entry] = []
+        self._unsent: list[Unsent] = []
+        self._wake = asyncio.Event()
+        self._conn: AsyncConn | None = None
+        self.groups = 0
+        self.committed = 0
+
+    async def exchange(self, result: Result | None, mark: Mark | None) -> MarkAnswer:
+        """Record a result, ask for a mark, and return when both are durable.
+
+        Returns  "marked": send it; "suppressed": it was settled as such; "stopped": its campaign is paused, cancelled
+                 or under another epoch, or another worker has it; "none": no mark was asked for.
+        """
+        entry = _Entry(result, mark, asyncio.get_running_loop().create_future())
+        self._pending.append(entry)
+        self._wake.set()
+        # Shielded: whoever waits may be cancelled, but what happened on the wire must be recorded.
+        return await asyncio.shield(entry.done)
+
+    def settle_unsent(self, unsent: Unsent) -> None:
+        """End a queued message without an attempt. Recorded with the next group; before `flush` returns."""
+        self._unsent.append(unsent)
+        self._wake.set()
+
+    async def flush(self) -> None:
+        """Return when everything handed over so far is durable."""
+        await self.exchange(None, None)
+
+    async def run(self) -> None:
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._pending or self._unsent:
+                    await self._commit_next()
+        finally:
+            if self._conn is not None:
+                await self._conn.close()
+
+    async def _commit_next(self) -> None:
+        group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]
+        unsent, self._unsent = self._unsent, []
+        try:
+            answers = await self._until_durable(group, unsent)
+        except psycopg.Error as error:  # a bug: this group can never be written
+            log.exception("a group of %d entries cannot be recorded", len(group))
+            for entry in group:
+                if not entry.done.done():
+                    entry.done.set_exception(error)
+                    entry.done.exception()  # its waiter may be gone: not a reason to complain
+            return
+        self.groups += 1
+        self.committed += len(group)
+        for entry, answer in zip(group, answers, strict=True):
+            if not entry.done.done():
+                entry.done.set_result(answer)
+
+    async def _until_durable(self, group: list[_Entry], unsent: list[Unsent]) -> list[MarkAnswer]:
+        """Write the group, again and again while the database is away."""
+        pause_s, again = 0.02, False
+        warned = 0.0
+        while True:
+            try:
+                conn = await self._connection()
+                return await self._write(conn, group, unsent, again=again)
+            except psycopg.OperationalError as error:
+                if time.monotonic() - warned > 5.0:
+                    warned = time.monotonic()
+                    log.warning("the ledger cannot reach the database, %d entries wait: %s", len(group), error)
+                again = True
+                if self._conn is not None and not isinstance(error, psycopg.errors.DeadlockDetected):
+                    await self._conn.close()
+                    self._conn = None
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, RETRY_PAUSE_MAX_S)
+
+    async def _connection(self) -> AsyncConn:
+        if self._conn is None or self._conn.closed:
+            arguments = connection_arguments("mailtide-ledger")
+            arguments["options"] += f" {_PLANNER_OPTIONS}"
+            conn = await psycopg.AsyncConnection.connect(
+                self._database_url, autocommit=True, prepare_threshold=0, **arguments
+            )
+            self._conn = conn
+        return self._conn
+
+    async def _write(
+        self, conn: AsyncConn, group: list[_Entry], unsent: list[Unsent], *, again: bool
+    ) -> list[MarkAnswer]:
+        marks = [entry.mark for entry in group if entry.mark is not None]
+        results = [entry.result for entry in group if entry.result is not None]
+        marked: set[int] = set()
+        if again and marks:
+            # The commit before this one may have happened although its answer was lost.
+            marked.update(await self._already_marked(conn, marks))
+        todo = [mark for mark in marks if mark.message_id not in marked]
+        if todo or results:
+            marked.update(await self._commit_group(conn, results, todo))
+        if unsent:
+            await many(
+                conn, queries.ledger.settle_unsent, now=self._now(), writer_id=self._writer_id,
+                ids=[u.message_id for u in unsent], attempts=[u.attempt for u in unsent],
+                statuses=[u.status for u in unsent], replies=[u.reply[:REPLY_SIZE_MAX] for u in unsent],
+            )  # fmt: skip
+        refused = [mark.message_id for mark in todo if mark.message_id not in marked]
+        suppressed: set[int] = set()
+        if refused:
+            rows = await many(conn, queries.ledger.settle_unmarked, ids=refused, now=self._now())
+            suppressed = {row["message_id"] for row in rows}
+        return [_answer(entry.mark, marked, suppressed) for entry in group]
+
+    async def _commit_group(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[int]:
+        rows = await many(
+            conn, queries.ledger.commit_group, now=self._now(), writer_id=self._writer_id,
+            result_ids=[r.message_id for r in results], result_attempts=[r.attempt for r in results],
+            result_statuses=[r.status for r in results], result_outcomes=[r.outcome for r in results],
+            result_replies=[r.reply[:REPLY_SIZE_MAX] for r in results], result_times=[r.settled_at for r in results],
+            result_next=[r.next_at for r in results], result_burns=[r.burn for r in results],
+            result_suppress=[r.suppress for r in results],
+            mark_ids=[m.message_id for m in marks], mark_attempts=[m.attempt for m in marks],
+            mark_epochs=[m.epoch for m in marks],
+        )  # fmt: skip
+        return [row["message_id"] for row in rows]
+
+    async def _already_marked(self, conn: AsyncConn, marks: list[Mark]) -> list[int]:
+        rows = await many(
+            conn, queries.ledger.list_marked,
+            ids=[m.message_id for m in marks], attempts=[m.attempt for m in marks],
+        )  # fmt: skip
+        return [row["message_id"] for row in rows]
+
+
+def _answer(mark: Mark | None, marked: set[int], suppressed: set[int]) -> MarkAnswer:
+    if mark is None:
+        return "none"
+    if mark.message_id in marked:
+        return "marked"
+    return "suppressed" if mark.message_id in suppressed else "stopped"

@@ -1,0 +1,306 @@
+"""Send a run of messages on one connection: permit -> mark -> SMTP -> result, one round trip and one commit for each.
+
+    current     marked, and (with PIPELINING) its envelope already accepted
+    ahead       marked; its envelope leaves in the same write as current's body
+
+    deliver(current, ahead) -> result -> ledger.exchange(result, mark of the one after ahead) -> …
+
+The next body leaves only after the exchange: so when this process is killed at any point, at most one message of the
+connection may have been accepted without a record, and at most two are marked.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, assert_never
+
+from app.content.compiled import CompiledContent, RenderFault
+
+from app.domain.links import sign_unsubscribe
+from app.domain.outcome import Accepted, Bounced, NotSent, Refused, TryLater, Uncertain, decide_outcome
+from app.domain.schedule import Kind, next_try
+from worker.ledger import Mark, Result, Unsent
+from worker.limiter import Lease, Limit, LimiterDown
+from worker.services import WorkerServices
+from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection
+
+PERMITS_FIRST = 20  # asked for at once; doubles while they are used up within LEASE_USE_S
+PERMITS_MAX = 500
+LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the window moves with the sends
+LIMITER_PAUSE_S = 0.5
+
+#: A campaign may take weeks under its limits; what ends a message's tries is how long its own recipient has refused it.
+#: With the steps of `next_try`, the 13th such failure is 72 h after the first.
+NO_DEADLINE = datetime.max.replace(tzinfo=UTC)
+CAMPAIGN_BURNED_MAX = 13
+
+# How often the relay may refuse us in a row, with nothing accepted in between, before we take it that it means us.
+# At RCPT many servers say 5.7.1 about one recipient ("relay access denied"), so it takes more of them.
+REFUSALS_AT_RCPT_MAX = 20
+REFUSALS_MAX = 3
+
+
+@dataclass(slots=True)
+class Item:
+    """A queued message with what it takes to send it."""
+
+    message_id: int
+    attempt: int
+    burned: int
+    recipient: str
+    variables: dict[str, object]
+    public_id: str
+    content: CompiledContent
+    mail_from: str
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    item: Item
+    envelope: Envelope
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a run ended.
+
+    done      nothing is left to take             limit     no permit: `limit`, `wait_s`
+    stopped   paused, cancelled, or another's     relay     the connection ended or the relay is away: `wait_s`
+    shutdown  this process is asked to stop       refused   the relay refuses us as a sender: `reason`
+    limiter_down  Redis is away or being rebuilt: nothing may be sent without a permit
+    """
+
+    kind: Literal["done", "stopped", "shutdown", "limit", "limiter_down", "relay", "refused"]
+    wait_s: float = 0.0
+    limit: Limit | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Refusals of us as a sender, in a row, over all connections of a process to one relay."""
+
+    at_rcpt: int = 0
+    elsewhere: int = 0
+
+    def note(self, stage: str) -> bool:
+        """Count one, and say whether it is time to stop."""
+        if stage == "rcpt":
+            self.at_rcpt += 1
+        else:
+            self.elsewhere += 1
+        return stage == "auth" or self.at_rcpt >= REFUSALS_AT_RCPT_MAX or self.elsewhere >= REFUSALS_MAX
+
+    def clear(self) -> None:
+        self.at_rcpt = self.elsewhere = 0
+
+
+class Run:
+    """Sends `items` on one connection until they end or something else does. Use once."""
+
+    def __init__(
+        self,
+        services: WorkerServices,
+        items: Iterator[Item],
+        *,
+        kind: Kind,
+        epoch: int,
+        resend_uncertain: bool,
+        account_id: int,
+        lease: Lease,
+        refusals: Refusals,
+        how_many: Callable[[], int],
+    ) -> None:
+        self._services = services
+        self._items = items
+        self._kind: Kind = kind
+        self._epoch = epoch
+        self._resend_uncertain = resend_uncertain
+        self._account_id = account_id
+        self._lease = lease
+        self._refusals = refusals
+        self._how_many = how_many  # messages that are still to be taken: no more permits than that
+        self._permits = PERMITS_FIRST
+        self._ending: Ending | None = None
+        #: Messages taken from `items` and not sent: their permit or mark did not come.
+        self.left_over: list[Item] = []
+        self.sent = 0
+
+    async def send_on(self, connection: SmtpConnection) -> Ending:
+        """Send, and return why it ended. Every message taken has its result in the ledger when this returns."""
+        ahead: Outgoing | None = None
+        try:
+            current = await self._take(None, connection)
+            while current is not None:
+                if connection.pipelining and ahead is None:
+                    ahead = await self._take(None, connection)
+                if not self._lease.is_valid():
+                    await self._give_up([current, ahead], "its permit ran out before it could be sent")
+                    connection.drop_ahead()
+                    return Ending("relay", wait_s=0.0)
+                delivery = await connection.deliver(
+                    current.envelope, current.data, ahead=ahead.envelope if ahead is not None else None
+                )
+                result = self._judge(current.item, delivery)
+                if not connection.usable:
+                    await self._exchange(result)
+                    await self._give_up([ahead], delivery.reason or "the connection ended")
+                    return self._ending or Ending("relay", reason=connection.why)
+                if connection.pipelining:
+                    current, ahead = ahead, await self._take(result, connection)
+                    if current is None:
+                        current, ahead = ahead, None
+                else:
+                    current = await self._take(result, connection)
+        finally:
+            await self._services.limiter.settle(self._lease)
+        return self._ending or Ending("done")
+
+    # -- before the wire --
+
+    async def _take(self, result: Result | None, connection: SmtpConnection) -> Outgoing | None:
+        """Record `result`, and mark the next message. None when there is none to send: see `_ending`."""
+        while True:
+            outgoing = await self._prepare(connection)
+            if outgoing is None:
+                if result is not None:
+                    await self._exchange(result)
+                return None
+            item = outgoing.item
+            answer = await self._services.ledger.exchange(result, Mark(item.message_id, item.attempt, self._epoch))
+            result = None
+            if answer == "marked":
+                return outgoing
+            self._lease.open -= 1
+            self._lease.free += 1
+            # Of a campaign: all the others would be, too. An API message may have been cancelled on its own.
+            if answer == "stopped" and self._kind == "campaign":
+                self._ending = self._ending or Ending("stopped")
+                return None
+
+    async def _prepare(self, connection: SmtpConnection) -> Outgoing | None:
+        """The next message that can be made, with a permit for it."""
+        if self._services.stopping.is_set():
+            self._ending = self._ending or Ending("shutdown")
+        if self._ending is not None:
+            return None
+        for item in self._items:
+            outgoing = self._render(item, connection)
+            if isinstance(outgoing, Unsent):
+                self._services.ledger.settle_unsent(outgoing)
+                continue
+            if not await self._have_permit():
+                self.left_over.append(item)
+                return None
+            return outgoing
+        return None
+
+    def _render(self, item: Item, connection: SmtpConnection) -> Outgoing | Unsent:
+        now = self._services.now()
+        if now >= item.deadline:
+            return Unsent(item.message_id, item.attempt, "expired", "its deadline passed before it could be sent")
+        unsubscribe_url = None
+        if self._kind == "campaign":
+            token = sign_unsubscribe(self._services.link_key, account_id=self._account_id, message_id=item.message_id)
+            unsubscribe_url = f"{self._services.settings.public_url}/u/{token}"
+        made = item.content.render(
+            recipient=item.recipient, variables=item.variables, message_public_id=item.public_id,
+            unsubscribe_url=unsubscribe_url, date=now, eight_bit=connection.eight_bit_mime,
+            smtputf8=connection.smtputf8,
+        )  # fmt: skip
+        if isinstance(made, RenderFault):
+            return Unsent(item.message_id, item.attempt, "failed", f"cannot be made: {made.reason}")
+        envelope = Envelope(
+            item.mail_from, item.recipient, eight_bit=made.eight_bit, smtputf8=made.smtputf8, size=len(made.data)
+        )
+        return Outgoing(item, envelope, made.data)
+
+    async def _have_permit(self) -> bool:
+        """Take one permit, asking for more when the lease is used up or old."""
+        lease = self._lease
+        in_time = time.monotonic() - lease.asked_at < LEASE_USE_S
+        if lease.free < 1 or (lease.limits and not in_time):
+            if lease.free < 1 and in_time:
+                self._permits = min(self._permits * 2, PERMITS_MAX)
+            want = max(1, min(self._permits, self._how_many() + 1))
+            try:
+                grant = await self._services.limiter.top_up(lease, want)
+            except LimiterDown as error:
+                self._ending = Ending("limiter_down", wait_s=LIMITER_PAUSE_S, reason=str(error))
+                return False
+            if grant.permits == 0:
+                self._ending = Ending("limit", wait_s=grant.free_in_s, limit=grant.blocked_by)
+                return False
+        lease.free -= 1
+        lease.open += 1
+        return True
+
+    # -- after the wire --
+
+    def _judge(self, item: Item, delivery: DeliveryResult) -> Result:
+        """What one conversation came to, as the ledger will have it."""
+        reply = delivery.reply
+        outcome = decide_outcome(
+            state=delivery.state, stage=str(delivery.stage), code=reply.code if reply else None,
+            enhanced=reply.enhanced if reply else None,
+        )  # fmt: skip
+        words = reply.line if reply else delivery.reason
+        lease = self._lease
+        lease.open -= 1
+        match outcome:
+            case Accepted():
+                self._refusals.clear()
+                self.sent += 1
+                lease.sent += 1
+                return self._result(item, "sent", "sent", words)
+            case Uncertain():
+                lease.sent += 1
+                if self._resend_uncertain:
+                    return self._try_again(item, "uncertain", words, burn=1)
+                return self._result(item, "uncertain", "uncertain", words)
+            case Bounced(suppress=suppress):
+                return self._result(item, "failed", "failed", words, suppress=suppress)
+            case Refused():
+                if self._refusals.note(str(delivery.stage)):
+                    self._ending = self._ending or Ending("refused", reason=words)
+                return self._result(item, "failed", "failed", words)
+            case TryLater(scope=scope):
+                return self._try_again(item, "try_later", words, burn=1 if scope == "recipient" else 0)
+            case NotSent():
+                return self._result(item, "queued", "not_sent", words)
+        assert_never(outcome)
+
+    def _try_again(self, item: Item, outcome: Literal["try_later", "uncertain"], words: str, *, burn: int) -> Result:
+        """Back to the queue for its next try, or expired when there is none before the deadline."""
+        if self._kind == "campaign" and item.burned + burn >= CAMPAIGN_BURNED_MAX:
+            return self._result(item, "expired", "expired", words, burn=burn)
+        at = next_try(
+            attempt=item.attempt + 1, burned=item.burned + burn, kind=self._kind, now=self._services.now(),
+            deadline=item.deadline, jitter=random.uniform(-1, 1),  # noqa: S311
+        )  # fmt: skip
+        if at is None:
+            return self._result(item, "expired", "expired", words, burn=burn)
+        return self._result(item, "queued", outcome, words, next_at=at, burn=burn)
+
+    def _result(
+        self, item: Item, status: Literal["sent", "failed", "uncertain", "expired", "queued"],
+        outcome: Literal["sent", "failed", "uncertain", "expired", "try_later", "not_sent"], words: str, *,
+        next_at: datetime | None = None, burn: int = 0, suppress: bool = False,
+    ) -> Result:  # fmt: skip
+        return Result(
+            item.message_id, item.attempt + 1, status, outcome, words, self._services.now(), next_at, burn, suppress
+        )
+
+    async def _give_up(self, marked: list[Outgoing | None], reason: str) -> None:
+        """Take marks back: these messages certainly were not sent."""
+        for outgoing in marked:
+            if outgoing is not None:
+                self._lease.open -= 1
+                await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
+
+    async def _exchange(self, result: Result) -> None:
+        await self._services.ledger.exchange(result, None)

@@ -1,0 +1,206 @@
+"""Send one batch of a campaign, on one connection.
+
+    claim -> messages that may go now -> one Run -> put the batch down: done, due again, or waiting on a limit
+
+A batch that is claimed under an old epoch, or by somebody else, is left alone: the job was only a wake-up.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from app.content.compiled import CompiledContent, ContentSource
+from psycopg.rows import DictRow
+
+from app.domain.limits import campaign_ceiling
+from sql import queries
+from worker.contents import list_id_domain
+from worker.db import count, many, maybe
+from worker.limiter import Limit
+from worker.relays import RelayPaused
+from worker.sending import NO_DEADLINE, Ending, Item, Refusals, Run
+from worker.services import WorkerServices
+from worker.smtp.connection import RelayUnavailable
+from worker.smtp.pool import RelayPool
+from worker.tasks.resume_limit import plan_resume
+
+log = structlog.get_logger("mailtide.batch")
+
+# Smooth pacing: a batch whose next message is due sooner than this waits for it in place, holding its connection;
+# beyond that it is put down and a job picks it up at the slot.
+LINGER_S = 0.25
+
+_refusals: dict[int, Refusals] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    batch_id: int
+    job_id: int
+    run: int
+    epoch: int
+    account_id: int
+    campaign_id: int
+    first_message_id: int
+    last_message_id: int
+    recipients: int
+    resend_uncertain: bool
+    is_smooth: bool
+    transport: str
+    launched_at: datetime  # the content cannot change after it
+
+
+async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> None:
+    batch = await _claim(services, batch_id=id, epoch=epoch, job_id=job_id)
+    if batch is None:
+        return
+    # 1. What it says, as whom, and through which relay.
+    content = await maybe(services.pool, queries.batches.get_content, campaign_id=batch.campaign_id)
+    if content is None or content["from_email"] is None:
+        await _pause(services, batch, "the campaign has no sender any more: choose one and resume")
+        return
+    try:
+        relay = await services.relays.find(
+            account_id=batch.account_id, transport=batch.transport, relay_id=content["relay_id"]
+        )
+    except RelayPaused as error:
+        await _pause(services, batch, f"the relay is paused: {error}")
+        return
+    # 2. Send what may go now.
+    ending = await _send(services, batch, content, relay)
+    services.note_slot_freed()
+    # 3. Put it down.
+    await _put_down(services, batch, ending, relay)
+
+
+async def _claim(services: WorkerServices, *, batch_id: int, epoch: int, job_id: int) -> Batch | None:
+    now = services.now()
+    row = await maybe(
+        services.pool, queries.batches.claim, batch_id=batch_id, epoch=epoch, job_id=job_id, now=now,
+        free_since=services.slots_free_since(),
+    )  # fmt: skip
+    if row is None:
+        return None
+    if row["campaign_status"] == "scheduled":
+        await count(services.pool, queries.batches.start_campaign, campaign_id=row["campaign_id"], epoch=epoch, now=now)
+    return Batch(
+        batch_id, job_id, row["run"], epoch, row["account_id"], row["campaign_id"], row["first_message_id"],
+        row["last_message_id"], row["recipients"] or 0, row["uncertain_policy"] == "resend",
+        row["pacing"] == "smooth", row["transport"], row["launched_at"],
+    )  # fmt: skip
+
+
+async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: RelayPool) -> Ending:
+    content = await services.contents.get((batch.campaign_id, batch.launched_at), _source(services, row))
+    limits = await _limits(services, batch)
+    while True:
+        until = services.now() + timedelta(seconds=LINGER_S if batch.is_smooth else 0.0)
+        rows = await many(
+            services.pool, queries.batches.list_messages, batch_id=batch.batch_id, until=until,
+            first_message_id=batch.first_message_id, last_message_id=batch.last_message_id,
+        )  # fmt: skip
+        if not rows:
+            return Ending("done")
+        items = _Items(services, rows, content, mail_from=row["from_email"])
+        run = Run(
+            services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
+            account_id=batch.account_id, lease=services.limiter.new_lease(limits),
+            refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many,
+        )  # fmt: skip
+        try:
+            async with relay.connection() as connection:
+                ending = await run.send_on(connection)
+        except RelayUnavailable as error:
+            return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
+        if ending.kind != "done" or not batch.is_smooth:
+            return ending
+
+
+class _Items(Iterator[Item]):
+    """Rows as items, made when they are asked for."""
+
+    def __init__(
+        self, services: WorkerServices, rows: list[DictRow], content: CompiledContent, *, mail_from: str
+    ) -> None:
+        ids = services.ids.encode_many("message", (row["message_id"] for row in rows))
+        self._left = list(zip(rows, ids, strict=True))[::-1]
+        self._content, self._mail_from = content, mail_from
+
+    def how_many(self) -> int:
+        return len(self._left)
+
+    def __next__(self) -> Item:
+        if not self._left:
+            raise StopIteration
+        row, public_id = self._left.pop()
+        return Item(
+            row["message_id"], row["attempt"], row["burned"], row["recipient"],
+            {**(row["attributes"] or {}), "email": row["recipient"]}, public_id, self._content, self._mail_from,
+            NO_DEADLINE,
+        )  # fmt: skip
+
+
+async def _limits(services: WorkerServices, batch: Batch) -> list[Limit]:
+    rows = await many(
+        services.pool, queries.launch.list_limits, account_id=batch.account_id, campaign_id=batch.campaign_id
+    )
+    return [_limit(batch, row) for row in rows]
+
+
+def _limit(batch: Batch, row: DictRow) -> Limit:
+    campaign_id = batch.campaign_id if row["scope"] == "campaign" else None
+    cap = campaign_ceiling(row["max_count"], scope=row["scope"], recipients=batch.recipients)
+    return Limit(row["limit_id"], batch.account_id, campaign_id, row["max_count"], row["window_s"], cap)
+
+
+def _source(services: WorkerServices, row: DictRow) -> ContentSource:
+    list_id = f"{services.ids.encode('campaign', row['campaign_id'])}.{list_id_domain(services.settings.public_url)}"
+    return ContentSource(
+        subject=row["subject"], html=row["html"], text_body=row["text_body"], preview_text=row["preview_text"],
+        from_name=row["from_name"], from_email=row["from_email"], reply_to=row["reply_to"], list_id=list_id,
+        is_bulk=True,
+    )  # fmt: skip
+
+
+async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, relay: RelayPool) -> None:
+    if ending.kind == "limit" and ending.limit is not None:
+        waiting = await maybe(
+            services.pool, queries.batches.wait_for_limit, batch_id=batch.batch_id, job_id=batch.job_id,
+            run=batch.run, limit_id=ending.limit.limit_id, now=services.now(),
+        )  # fmt: skip
+        if waiting is not None:
+            await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s)
+        return
+    if ending.kind == "refused":
+        _refusals.pop(batch.campaign_id, None)
+        await _pause(services, batch, f"the relay refuses this sender: {ending.reason}")
+        return
+    wait_s = max(ending.wait_s, relay.blocked_for_s) if ending.kind == "relay" else ending.wait_s
+    await _release(services, batch, wait_s=wait_s)
+
+
+async def _release(services: WorkerServices, batch: Batch, *, wait_s: float = 0.0) -> None:
+    await services.ledger.flush()
+    now = services.now()
+    released = await maybe(
+        services.pool, queries.batches.release, batch_id=batch.batch_id, job_id=batch.job_id, run=batch.run, now=now,
+        not_before=now + timedelta(seconds=wait_s),
+    )  # fmt: skip
+    if released is not None and released["status"] == "done":
+        finished = await maybe(
+            services.pool, queries.batches.finish_campaign, campaign_id=batch.campaign_id, now=services.now()
+        )
+        if finished is not None:
+            _refusals.pop(batch.campaign_id, None)
+            log.info("sent", campaign_id=batch.campaign_id)
+
+
+async def _pause(services: WorkerServices, batch: Batch, reason: str) -> None:
+    """Stop the campaign and tell its owner why; nothing is lost."""
+    await maybe(
+        services.pool, queries.relay_choice.pause_campaign, campaign_id=batch.campaign_id, epoch=batch.epoch,
+        now=services.now(), reason=reason,
+    )  # fmt: skip
+    log.warning("paused", campaign_id=batch.campaign_id, reason=reason)
+    await _release(services, batch)
