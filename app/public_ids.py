@@ -13,13 +13,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 Kind = Literal[
     "account", "user", "api_key", "relay", "sender", "contact", "list", "import", "suppression", "template",
-    "campaign", "batch", "message", "limit", "inbox",
+    "campaign", "batch", "message", "limit", "inbox", "cursor",
 ]  # fmt: skip
 
 PREFIXES: dict[Kind, str] = {
     "account": "acc", "user": "usr", "api_key": "key", "relay": "rly", "sender": "snd", "contact": "ctc",
     "list": "lst", "import": "imp", "suppression": "sup", "template": "tpl", "campaign": "cmp", "batch": "bat",
     "message": "msg", "limit": "lim", "inbox": "inb",
+    "cursor": "cur",
 }  # fmt: skip
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

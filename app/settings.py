@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     smtp_port: int = 587
     smtp_user: str = ""
     smtp_pass: str = ""
+    relays_allow_private: bool = Field(
+        False, description="Let accounts name relays in private networks, on any port and without TLS."
+    )
     sandbox_host: str = Field("127.0.0.1", description="Where the SMTP sandbox listens.")
     sandbox_port: int = Field(2525, description="`make run` takes a free port when this one is taken.")
 

@@ -1,0 +1,204 @@
+"""What every route uses: the services, who is calling, permissions, commands and their answers.
+
+    @blueprint.post("/things")
+    @requires("send")                       # outermost, so that nothing is read for a stranger
+    @blueprint.input(ThingIn)
+    @blueprint.output(ThingOut, 201)        # for the documentation; the view returns a Response
+    def create_thing(json_data: ThingIn) -> Response:
+        account_id = caller().account_id
+        return run_command(lambda conn: things.create(conn, account_id=account_id, …, now=utc_now()), status=201)
+
+    @blueprint.get("/things/<thing_id>")
+    @requires("read")
+    def get_thing(thing_id: str) -> Response:
+        with reading() as conn:
+            return etag_json(reads.get_thing(conn, account_id=caller().account_id, thing_id=parse_id("thing", thing_id)))
+
+JSON goes out through `to_json`: datetimes as RFC 3339 UTC with Z, bytes refused.
+"""
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import orjson
+import redis
+from flask import Response, current_app, g, request
+
+import app.api.inputs  # noqa: F401  # registers how bodies are read, before any blueprint is made
+from app.api.idempotency import read_key, replay
+from app.clock import utc_now
+from app.commands.idempotency import StoredAnswer, find_answer, keep_answer
+from app.db import Conn, Pool, autocommit, transaction
+from app.domain.errors import NotFound, NotPermitted, NotSignedIn
+from app.public_ids import Kind, PublicIds
+from app.reads.overview import PastHours
+from app.settings import Settings
+
+__all__ = [
+    "Caller", "Scope", "Services", "caller", "etag_json", "json_response", "parse_id", "reading", "requires",
+    "run_command", "services", "to_json",
+]  # fmt: skip
+
+Scope = Literal["read", "send", "admin"]
+ALL_SCOPES: frozenset[str] = frozenset(("read", "send", "admin"))
+_JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Services:
+    """What the web process holds. One for each app, made by create_app."""
+
+    settings: Settings
+    pool: Pool
+    redis: redis.Redis
+    _keys: tuple[PublicIds, bytes] | None = None
+    #: the last readiness checks, and when they were made
+    checked: tuple[float, list[Any]] | None = None
+    past_hours: PastHours = field(default_factory=PastHours)
+    #: SHA-256 of an API key → its caller, and until when (monotonic) that may be taken without asking
+    remembered: "dict[bytes, tuple[Caller, float]]" = field(default_factory=dict)
+
+    @property
+    def ids(self) -> PublicIds:
+        return self._load_keys()[0]
+
+    @property
+    def link_key(self) -> bytes:
+        return self._load_keys()[1]
+
+    def _load_keys(self) -> tuple[PublicIds, bytes]:
+        """Read on first use, so that the process starts while the database is still coming up."""
+        if self._keys is None:
+            from app.db import one
+            from sql import queries
+
+            with autocommit(self.pool) as conn:
+                row = one(conn, queries.installation.get_keys)
+            self._keys = PublicIds(bytes(row["id_key"])), bytes(row["link_key"])
+        return self._keys
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who is calling, in which account. Exactly one of user_id and api_key_id is given."""
+
+    account_id: int
+    user_id: int | None
+    api_key_id: int | None
+    scopes: frozenset[str]
+    is_demo: bool
+    is_admin: bool
+
+
+def services() -> Services:
+    found: Services = current_app.extensions["mailtide"]
+    return found
+
+
+def caller() -> Caller:
+    """The caller of the current request. Only in routes with `@requires`."""
+    found: Caller = g.caller
+    return found
+
+
+def requires(scope: Scope, *, is_rechecked: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """State who may use a route. A session has all scopes; an API key those it was made with.
+
+    is_rechecked  the command's own statement checks that the key still holds, so what was known of it some seconds ago will
+                  do here: that saves the busiest call a round trip.
+
+    Raises NotSignedIn without a valid key or session, NotPermitted without the scope.
+    """
+
+    def decorate(view: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            from app.api.callers import load_caller
+
+            found = load_caller(request, services(), may_be_remembered=is_rechecked)
+            if found is None:
+                raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer mt_…`.")
+            if scope not in found.scopes:
+                raise NotPermitted(f"This API key has no `{scope}` scope.", code="scope_missing")
+            g.caller = found
+            return view(*args, **kwargs)
+
+        guarded._requires = scope  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def parse_id(kind: Kind, text: str) -> int:
+    """The bigint behind a public id in a path. Raises NotFound for anything that is not one of this kind."""
+    number = services().ids.decode(kind, text)
+    if number is None:
+        raise NotFound(f"There is no {kind.replace('_', ' ')} with this id.")
+    return number
+
+
+@contextmanager
+def reading() -> Iterator[Conn]:
+    """A connection for reads: every statement is its own transaction, which saves two round trips."""
+    with autocommit(services().pool) as conn:
+        yield conn
+
+
+def run_command(command: Callable[[Conn], Any], *, status: int = 200, body_hash: bytes | None = None) -> Response:
+    """Run one command in one transaction, once for each Idempotency-Key.
+
+    command    (conn) -> what JSON can say; None for an answer without a body.
+    body_hash  SHA-256 of a body that the view has streamed and that cannot be read again.
+    """
+    key = read_key(request, account_id=caller().account_id, body_hash=body_hash)
+    with transaction(services().pool) as conn:
+        if key is None:
+            return json_response(command(conn), status)
+        answer = find_answer(conn, key)
+        if answer is not None:
+            return replay(answer)
+        result = command(conn)
+        stored = StoredAnswer(status, b"" if result is None else to_json(result))
+        keep_answer(conn, key, stored, now=utc_now())
+    return Response(stored.body, status=status, content_type="application/json")
+
+
+def to_json(data: Any) -> bytes:
+    return orjson.dumps(data, default=_encode_other, option=_JSON_OPTIONS)
+
+
+def json_response(data: Any, status: int = 200) -> Response:
+    return Response(b"" if data is None else to_json(data), status=status, content_type="application/json")
+
+
+def etag_json(data: Any, status: int = 200) -> Response:
+    """JSON with an ETag of its content; 304 without a body when the client has it already. For polled reads."""
+    body = to_json(data)
+    etag = f'"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
+    if request.if_none_match.contains_weak(etag.strip('"')):
+        answer = Response(status=304)
+    else:
+        answer = Response(body, status=status, content_type="application/json")
+    answer.headers["ETag"] = etag
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
+def _encode_other(value: Any) -> Any:
+    """What orjson does not know. A datetime without zone would be a bug, and orjson would let it pass: see `_utc`."""
+    if isinstance(value, frozenset | set):
+        return sorted(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    from decimal import Decimal
+
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"{type(value).__name__} cannot be said in JSON")

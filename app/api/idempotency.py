@@ -1,0 +1,30 @@
+"""Reading Idempotency-Key, and marking an answer that is given again."""
+
+import hashlib
+
+from flask import Request, Response
+
+from app.commands.idempotency import KEY_LENGTH_MAX, IdempotencyKey, StoredAnswer
+from app.domain.errors import Fault, InvalidInput
+
+
+def read_key(request: Request, *, account_id: int, body_hash: bytes | None = None) -> IdempotencyKey | None:
+    """The request's key, or None without one. `body_hash` stands for a body that was streamed and is gone.
+
+    Raises InvalidInput for a key that is empty, over 255 characters, or not plain printable ASCII.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
+        detail = f"Idempotency-Key must be 1 to {KEY_LENGTH_MAX} printable ASCII characters."
+        raise InvalidInput(detail, [Fault("", detail, "bad_idempotency_key")], code="bad_idempotency_key")
+    digest = hashlib.sha256(f"{request.method} {request.full_path}\n".encode("utf-8", "surrogatepass"))
+    digest.update(body_hash if body_hash is not None else request.get_data(cache=True))
+    return IdempotencyKey(account_id, key, digest.digest())
+
+
+def replay(answer: StoredAnswer) -> Response:
+    response = Response(answer.body, status=answer.status, content_type="application/json")
+    response.headers["Idempotent-Replayed"] = "true"
+    return response

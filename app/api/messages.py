@@ -1,0 +1,317 @@
+"""API messages: send one or many, follow them, cancel and move them.
+
+POST /messages is the busiest call: one statement, one round trip. Its idempotency record is written by that statement, so it is
+the one POST that does not go through `run_command`.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import orjson
+from apiflask import APIBlueprint
+from flask import Response, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.context import caller, etag_json, parse_id, reading, requires, run_command, services, to_json
+from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, PublicId, Subject
+from app.api.idempotency import read_key, replay
+from app.api.inputs import Input
+from app.api.paging import PageQuery, read_page
+from app.clock import utc_now
+from app.commands import messages as commands
+from app.commands.idempotency import StoredAnswer
+from app.commands.messages import NewMessage
+from app.db import Conn, autocommit
+from app.domain.errors import Fault
+from app.domain.message import TAGS_MAX, Attempt, Slot, Wait
+from app.reads import messages as reads
+
+blueprint = APIBlueprint("messages", __name__, url_prefix="/api/v1", tag="Messages")
+
+BATCH_SIZE_MAX = 1000
+Tag = Annotated[HeaderText, Field(min_length=1, max_length=64)]
+Scalar = str | int | float | bool | None
+#: Plain data for merge tags. Objects and lists are refused: a tag is one value.
+Variables = Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], Scalar], Field(max_length=64)]
+
+
+class MessageInput(Input):
+    """One message to one recipient."""
+
+    to: Address
+    subject: Subject = Field(description="May hold merge tags, like {{ first_name }}.")
+    html: BodyText | None = None
+    text: BodyText | None = Field(None, description="Made from html when absent.")
+    variables: Variables = Field(default_factory=dict, description="Values of the merge tags; at most 32 KiB.")
+    sender_id: PublicId | None = Field(None, description="The account's default sender when absent.")
+    scheduled_at: AwareDatetime | None = Field(None, description="When it may go; null or the past means now.")
+    deadline: AwareDatetime | None = Field(None, description="Not tried after this; 24 h after its time when absent.")
+    tags: list[Tag] = Field(default_factory=list, max_length=TAGS_MAX)
+
+
+class MessageBatchInput(Input):
+    """Up to 1,000 messages: all are taken, or none."""
+
+    messages: list[MessageInput] = Field(min_length=1, max_length=BATCH_SIZE_MAX)
+
+
+class RescheduleInput(Input):
+    scheduled_at: AwareDatetime
+
+
+class MessageQuery(PageQuery):
+    model_config = ConfigDict(extra="forbid", populate_by_name=False)
+
+    status: (
+        Literal["scheduled", "queued", "sending", "sent", "failed", "uncertain", "suppressed", "cancelled", "expired"]
+        | None
+    ) = Field(None, description="`scheduled` means queued with a future time.")
+    campaign_id: PublicId | None = None
+    q: str | None = Field(None, max_length=320, description="Part of the recipient's address.")
+    from_: AwareDatetime | None = Field(None, alias="from", description="Due at or after this time.")
+    until: AwareDatetime | None = Field(None, description="Due before this time.")
+
+
+class MessageOutput(BaseModel):
+    id: str
+    status: str
+    to: str
+    subject: str | None
+    scheduled_at: datetime
+    created_at: datetime | None
+    campaign_id: str | None
+    attempt_count: int
+    sent_at: datetime | None
+    last_reply: str | None
+    tags: list[str]
+    scheduled_at_was_past: bool | None = None
+
+
+class AttemptOutput(BaseModel):
+    attempt: int
+    outcome: str
+    reply: str | None
+    at: datetime | None
+
+
+class WaitOutput(BaseModel):
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+    seconds: float
+
+
+class MessageDetailOutput(MessageOutput):
+    deadline: datetime | None
+    sender_id: str | None
+    html: str | None
+    text: str | None
+    variables: dict[str, Any]
+    attempts: list[AttemptOutput]
+    waits: list[WaitOutput]
+    explanation: list[str]
+    allowed_actions: list[str]
+
+
+class MessagePageOutput(BaseModel):
+    data: list[MessageOutput]
+    next_cursor: str | None
+
+
+class MessageBatchOutput(BaseModel):
+    data: list[MessageOutput]
+
+
+@blueprint.post("/messages")
+@requires("send", is_rechecked=True)
+@blueprint.input(MessageInput)
+@blueprint.output(MessageOutput, 201)
+def create_message(json_data: MessageInput) -> Response:
+    """Send one message, now or at a time"""
+    who, now = caller(), utc_now()
+    message, faults = _read_message(json_data)
+    slot, found = commands.check_message(message, now=now)
+    faults += found
+    if faults or slot is None:
+        raise commands.refuse(faults)
+    key = read_key(request, account_id=who.account_id)
+    # The id is made by the statement that stores the answer, so the answer is stored without its beginning.
+    rest = to_json(_shape_new(message, slot, now))[1:].decode()
+    with autocommit(services().pool) as conn:
+        made = commands.create_message(
+            conn, account_id=who.account_id, api_key_id=who.api_key_id, message=message, slot=slot, answer=rest,
+            key=key, now=now,
+        )  # fmt: skip
+    if isinstance(made, StoredAnswer):
+        number, _, stored = made.body.partition(b"|")
+        return replay(StoredAnswer(made.status, _put_id_first(int(number), stored)))
+    return Response(_put_id_first(made, rest.encode()), status=201, content_type="application/json")
+
+
+@blueprint.post("/messages/batch")
+@requires("send")
+@blueprint.input(MessageBatchInput)
+@blueprint.output(MessageBatchOutput, 201)
+def create_messages(json_data: MessageBatchInput) -> Response:
+    """Send up to 1,000 messages: all or none
+
+    A fault in any of them refuses all; each has its pointer, like `/messages/3/to`.
+    """
+    account_id, now = caller().account_id, utc_now()
+    read = [_read_message(item, f"/messages/{index}") for index, item in enumerate(json_data.messages)]
+    faults = [fault for _, found in read for fault in found]
+    if faults:
+        raise commands.refuse(faults)
+    messages = [message for message, _ in read]
+
+    def create(conn: Conn) -> dict[str, Any]:
+        made = commands.create_messages(conn, account_id=account_id, messages=messages, now=now)
+        ids = services().ids.encode_many("message", [item.message_id for item in made])
+        shaped = zip(ids, messages, made, strict=True)
+        return {"data": [{"id": text, **_shape_new(message, item.slot, now)} for text, message, item in shaped]}
+
+    return run_command(create, status=201)
+
+
+@blueprint.get("/messages")
+@requires("read")
+@blueprint.input(MessageQuery, location="query")
+@blueprint.output(MessagePageOutput)
+def list_messages(query_data: MessageQuery) -> Response:
+    """Follow messages: newest first, with filters
+
+    A page of a filter that fits few messages may be short, even empty: go on while `next_cursor` is not null.
+    """
+    page = read_page(query_data)
+    wanted = reads.MessageFilter(
+        status=query_data.status,
+        campaign_id=parse_id("campaign", query_data.campaign_id) if query_data.campaign_id else None,
+        q=query_data.q, since=query_data.from_, until=query_data.until,
+    )  # fmt: skip
+    with reading() as conn:
+        found = reads.list_messages(
+            conn, account_id=caller().account_id, wanted=wanted, after_id=page.after_id, limit=page.limit,
+            now=utc_now(),
+        )  # fmt: skip
+    ids = services().ids
+    next_cursor = ids.encode("cursor", found.next_after_id) if found.next_after_id else None
+    return etag_json({"data": [_shape(row) for row in found.rows], "next_cursor": next_cursor})
+
+
+@blueprint.get("/messages/<message_id>")
+@requires("read")
+@blueprint.output(MessageDetailOutput)
+def get_message(message_id: str) -> Response:
+    """One message: its attempts and replies, its waits, and why it went when it went"""
+    with reading() as conn:
+        row = reads.get_message(
+            conn, account_id=caller().account_id, message_id=parse_id("message", message_id), now=utc_now()
+        )
+    return etag_json(_shape_detail(row))
+
+
+@blueprint.post("/messages/<message_id>/cancel")
+@requires("send")
+@blueprint.output(MessageDetailOutput)
+def cancel_message(message_id: str) -> Response:
+    """Cancel a message that has not been taken by a worker"""
+    account_id, number, now = caller().account_id, parse_id("message", message_id), utc_now()
+
+    def cancel(conn: Conn) -> dict[str, Any]:
+        commands.cancel_message(conn, account_id=account_id, message_id=number, now=now)
+        return _shape_detail(reads.get_message(conn, account_id=account_id, message_id=number, now=now))
+
+    return run_command(cancel)
+
+
+@blueprint.post("/messages/<message_id>/reschedule")
+@requires("send")
+@blueprint.input(RescheduleInput)
+@blueprint.output(MessageDetailOutput)
+def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
+    """Move a message that has not been taken by a worker"""
+    account_id, number, now = caller().account_id, parse_id("message", message_id), utc_now()
+
+    def reschedule(conn: Conn) -> dict[str, Any]:
+        was_past = commands.reschedule_message(
+            conn, account_id=account_id, message_id=number, scheduled_at=json_data.scheduled_at, now=now
+        )
+        row = reads.get_message(conn, account_id=account_id, message_id=number, now=now)
+        return {**_shape_detail(row), **({"scheduled_at_was_past": True} if was_past else {})}
+
+    return run_command(reschedule)
+
+
+def _read_message(given: MessageInput, pointer: str = "") -> tuple[NewMessage, list[Fault]]:
+    sender_id = services().ids.decode("sender", given.sender_id) if given.sender_id is not None else None
+    faults = []
+    if given.sender_id is not None and sender_id is None:
+        faults.append(Fault(f"{pointer}/sender_id", "is not a sender of this account", "unknown_sender"))
+    message = NewMessage(
+        recipient=given.to, subject=given.subject, html=given.html, text_body=given.text, variables=given.variables,
+        sender_id=sender_id, scheduled_at=given.scheduled_at, deadline=given.deadline, tags=given.tags,
+    )  # fmt: skip
+    return message, faults
+
+
+def _put_id_first(message_id: int, rest: bytes) -> bytes:
+    """The whole answer again: an object whose first member is the id."""
+    return b'{"id":' + orjson.dumps(services().ids.encode("message", message_id)) + b"," + rest
+
+
+def _shape_new(message: NewMessage, slot: Slot, now: datetime) -> dict[str, Any]:
+    shaped: dict[str, Any] = {
+        "status": "queued", "to": message.recipient, "subject": message.subject, "scheduled_at": slot.send_after,
+        "created_at": now, "campaign_id": None, "attempt_count": 0, "sent_at": None, "last_reply": None,
+        "tags": list(message.tags),
+    }  # fmt: skip
+    if slot.was_past:
+        shaped["scheduled_at_was_past"] = True
+    return shaped
+
+
+def _shape(row: Any) -> dict[str, Any]:
+    ids = services().ids
+    campaign_id = row["campaign_id"]
+    return {
+        "id": ids.encode("message", row["message_id"]),
+        "status": row["status"],
+        "to": row["recipient"],
+        "subject": row["subject"],
+        "scheduled_at": row["send_after"],
+        "created_at": row["created_at"],
+        "campaign_id": ids.encode("campaign", campaign_id) if campaign_id is not None else None,
+        "attempt_count": row["attempt"],
+        "sent_at": row["settled_at"] if row["status"] == "sent" else None,
+        "last_reply": row["reply"],
+        "tags": row["tags"] or [],
+    }
+
+
+def _shape_detail(row: Any) -> dict[str, Any]:
+    is_open = row["status"] == "queued" and row["campaign_id"] is None
+    return {
+        **_shape(row),
+        "deadline": row["deadline"],
+        "sender_id": services().ids.encode("sender", row["sender_id"]) if row["sender_id"] is not None else None,
+        "html": row["html"],
+        "text": row["text_body"],
+        "variables": row["variables"] or {},
+        "attempts": [_shape_attempt(attempt) for attempt in row["attempts"]],
+        "waits": [_shape_wait(wait) for wait in row["waits"]],
+        "explanation": row["explanation"],
+        "allowed_actions": ["cancel", "reschedule"] if is_open else [],
+    }
+
+
+def _shape_attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.attempt, "outcome": attempt.outcome, "reply": attempt.reply, "at": attempt.settled_at,
+    }  # fmt: skip
+
+
+def _shape_wait(wait: Wait) -> dict[str, Any]:
+    seconds = ((wait.ended_at or utc_now()) - wait.started_at).total_seconds()
+    return {
+        "reason": wait.reason, "started_at": wait.started_at, "ended_at": wait.ended_at, "seconds": round(seconds, 1),
+    }  # fmt: skip

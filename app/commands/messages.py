@@ -1,0 +1,187 @@
+"""Taking API messages in, cancelling and moving them. The rows and the wake-up that sends them are one commit.
+
+Many messages of one account within five seconds share one wake-up job: only who inserts the `wakeups` row defers it.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from app.commands.idempotency import IdempotencyKey, StoredAnswer, find_answer, in_progress
+from app.content.templates import find_faults
+from app.db import Conn, many, maybe, one
+from app.domain.errors import Fault, InvalidInput, NotFound, NotSignedIn, WrongState
+from app.domain.message import DEADLINE_DEFAULT, Slot, choose_slot, floor_to_bucket
+from sql import queries
+
+FAULTS_MAX = 100
+VARIABLES_SIZE_MAX = 32 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """What one API message says, as the client gave it; addresses and sizes are checked already."""
+
+    recipient: str
+    subject: str
+    html: str | None = None
+    text_body: str | None = None
+    variables: dict[str, Any] | None = None
+    sender_id: int | None = None  #: None: the account's default sender
+    scheduled_at: datetime | None = None
+    deadline: datetime | None = None
+    tags: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    message_id: int
+    slot: Slot
+
+
+def check_message(message: NewMessage, *, now: datetime, pointer: str = "") -> tuple[Slot | None, list[Fault]]:
+    """Everything about one message that can be known without the database. `pointer` is where it stands in the body."""
+    faults: list[Fault] = []
+    if message.html is None and message.text_body is None:
+        faults.append(Fault(f"{pointer}/html", "give html, text, or both", "missing"))
+    variables = message.variables or {}
+    if variables and len(orjson.dumps(variables)) > VARIABLES_SIZE_MAX:
+        faults.append(Fault(f"{pointer}/variables", "must not be larger than 32 KiB as JSON", "too_large"))
+    found = find_faults(
+        subject=message.subject, html=message.html, text_body=message.text_body, known={*variables, "email"}
+    )
+    faults += [Fault(pointer + fault.pointer, fault.detail, fault.code) for fault in found]
+    slot = choose_slot(scheduled_at=message.scheduled_at, deadline=message.deadline, now=now)
+    if isinstance(slot, str):
+        faults.append(Fault(f"{pointer}/deadline", slot, "deadline_too_early"))
+        return None, faults
+    return slot, faults
+
+
+def refuse(faults: Sequence[Fault]) -> InvalidInput:
+    noun = "fault" if len(faults) == 1 else "faults"
+    return InvalidInput(f"Nothing was stored: the body has {len(faults)} {noun}.", faults[:FAULTS_MAX])
+
+
+def create_message(
+    conn: Conn, *, account_id: int, api_key_id: int | None, message: NewMessage, slot: Slot, answer: str,
+    key: IdempotencyKey | None, now: datetime,
+) -> int | StoredAnswer:  # fmt: skip
+    """Take one message in, with one statement: `conn` may be in autocommit.
+
+    answer  the JSON that will be answered, without its id: stored under `key` as "<message_id>|<answer>".
+
+    Returns  the new id, or the answer that was stored by an earlier request with the same key.
+    Raises   InvalidInput without a sender or for a key of another request; Conflict while the first request runs.
+    """
+    row = one(
+        conn, queries.messages.create_message,
+        account_id=account_id, api_key_id=api_key_id, sender_id=message.sender_id,
+        key=key.key if key else None, request_hash=key.request_hash if key else None, answer=answer,
+        recipient=message.recipient, send_after=slot.send_after, bucket=floor_to_bucket(slot.send_after),
+        deadline=slot.deadline, subject=message.subject, html=message.html, text_body=message.text_body,
+        variables=orjson.dumps(message.variables or {}).decode(), tags=list(message.tags), now=now,
+    )  # fmt: skip
+    if row["is_new"]:
+        return int(row["message_id"])
+    if not row["is_allowed"]:
+        raise NotSignedIn("This API key has expired or was revoked.", code="bad_api_key")
+    if key is not None:
+        if not row["is_locked"]:
+            raise in_progress()
+        stored = find_answer(conn, key)
+        if stored is not None:
+            return stored
+    raise refuse([_no_sender(message.sender_id)])
+
+
+def create_messages(
+    conn: Conn, *, account_id: int, messages: Sequence[NewMessage], now: datetime, pointer: str = "/messages"
+) -> list[Created]:
+    """Take up to 1,000 messages in: all, or none with a fault for each bad place. Raises InvalidInput."""
+    slots: list[Slot] = []
+    faults: list[Fault] = []
+    for index, message in enumerate(messages):
+        slot, found = check_message(message, now=now, pointer=f"{pointer}/{index}")
+        faults += found
+        if slot is not None:
+            slots.append(slot)
+    senders = _choose_senders(conn, account_id=account_id, messages=messages, pointer=pointer, faults=faults)
+    if faults:
+        raise refuse(faults)
+    items = [
+        _make_item(message, slot, sender_id) for message, slot, sender_id in zip(messages, slots, senders, strict=True)
+    ]
+    rows = many(
+        conn, queries.messages.create_messages, account_id=account_id, items=orjson.dumps(items).decode(), now=now
+    )
+    return [Created(row["message_id"], slot) for row, slot in zip(rows, slots, strict=True)]
+
+
+def cancel_message(conn: Conn, *, account_id: int, message_id: int, now: datetime) -> None:
+    """Cancel an API message that no worker has taken. Raises NotFound, WrongState."""
+    if maybe(conn, queries.messages.cancel_message, account_id=account_id, message_id=message_id, now=now) is None:
+        raise _why_not(conn, account_id=account_id, message_id=message_id, verb="cancelled")
+
+
+def reschedule_message(conn: Conn, *, account_id: int, message_id: int, scheduled_at: datetime, now: datetime) -> bool:
+    """Move an API message that no worker has taken to another time; the past means now. Whether it was the past.
+
+    Raises NotFound, WrongState.
+    """
+    send_after = max(scheduled_at, now)
+    moved = maybe(
+        conn, queries.messages.reschedule_message,
+        account_id=account_id, message_id=message_id, send_after=send_after, bucket=floor_to_bucket(send_after),
+        deadline=send_after + DEADLINE_DEFAULT,
+    )  # fmt: skip
+    if moved is None:
+        raise _why_not(conn, account_id=account_id, message_id=message_id, verb="rescheduled")
+    return scheduled_at < now
+
+
+def _choose_senders(
+    conn: Conn, *, account_id: int, messages: Sequence[NewMessage], pointer: str, faults: list[Fault]
+) -> list[int]:
+    """Each message's sender, found with one query; what cannot be found is added to `faults`."""
+    asked = {message.sender_id for message in messages if message.sender_id is not None}
+    rows = many(conn, queries.messages.find_senders, account_id=account_id, sender_ids=sorted(asked))
+    known: Collection[int] = {row["sender_id"] for row in rows}
+    default = next((row["sender_id"] for row in rows if row["is_default"]), None)
+    chosen = []
+    for index, message in enumerate(messages):
+        sender_id = message.sender_id if message.sender_id is not None else default
+        if sender_id is None or sender_id not in known:
+            faults.append(_no_sender(message.sender_id, f"{pointer}/{index}"))
+        else:
+            chosen.append(sender_id)
+    return chosen
+
+
+def _no_sender(asked: int | None, pointer: str = "") -> Fault:
+    if asked is None:
+        detail = "is required, because the account has no default sender: make one with POST /senders"
+        return Fault(f"{pointer}/sender_id", detail, "no_default_sender")
+    return Fault(f"{pointer}/sender_id", "is not a sender of this account", "unknown_sender")
+
+
+def _make_item(message: NewMessage, slot: Slot, sender_id: int) -> dict[str, Any]:
+    return {
+        "recipient": message.recipient, "send_after": slot.send_after, "bucket": floor_to_bucket(slot.send_after),
+        "deadline": slot.deadline, "sender_id": sender_id, "subject": message.subject, "html": message.html,
+        "text_body": message.text_body, "variables": message.variables or {}, "tags": list(message.tags),
+    }  # fmt: skip
+
+
+def _why_not(conn: Conn, *, account_id: int, message_id: int, verb: str) -> NotFound | WrongState:
+    row = maybe(conn, queries.messages.get_message, account_id=account_id, message_id=message_id)
+    if row is None:
+        return NotFound("There is no message with this id.")
+    if row["campaign_id"] is not None:
+        return WrongState(f"A campaign's message cannot be {verb} alone: act on its campaign.")
+    if row["status"] == "queued":
+        return WrongState(f"A worker has taken this message, so it cannot be {verb} any more.")
+    return WrongState(f"This message is '{row['status']}', so it cannot be {verb}.")

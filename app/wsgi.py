@@ -1,0 +1,14 @@
+"""What granian imports: `granian --interface wsgi app.wsgi:app`."""
+
+import sys
+
+from app.settings import ConfigError, load_settings
+from app.web import create_app
+
+try:
+    _settings = load_settings()
+    _settings.require_secret()
+    app = create_app(_settings)
+except ConfigError as error:
+    sys.stderr.write(f"mailtide: {error}\n")
+    raise SystemExit(1) from None
