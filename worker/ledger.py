@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Literal
 
 import psycopg
+from psycopg.rows import DictRow
 
 from sql import queries
 from worker.db import AsyncConn, connection_arguments, many
@@ -53,6 +54,12 @@ class Result:
     next_at: datetime | None = None
     burn: int = 0
     suppress: bool = False
+    is_api: bool = False
+
+    @property
+    def has_follow_up(self) -> bool:
+        """More rows are touched than the message, its batch and the second's counts."""
+        return self.is_api or self.suppress or self.status == "queued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +114,13 @@ class Ledger:
         entry = _Entry(result, mark, asyncio.get_running_loop().create_future())
         self._pending.append(entry)
         self._wake.set()
-        # Shielded: whoever waits may be cancelled, but what happened on the wire must be recorded.
-        return await asyncio.shield(entry.done)
+        # Whoever waits may be cancelled; the entry stays in its group, so what happened on the wire is recorded.
+        return await entry.done
+
+    def record(self, result: Result) -> None:
+        """Record a result without waiting; `flush` waits."""
+        self._pending.append(_Entry(result, None, asyncio.get_running_loop().create_future()))
+        self._wake.set()
 
     def settle_unsent(self, unsent: Unsent) -> None:
         """End a queued message without an attempt. Recorded with the next group; before `flush` returns."""
@@ -203,17 +215,30 @@ class Ledger:
         return [_answer(entry.mark, marked, suppressed) for entry in group]
 
     async def _commit_group(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[int]:
-        rows = await many(
+        """Write results and marks in one transaction, and return the ids that were marked."""
+        if not any(result.has_follow_up for result in results):
+            return _marked(await self._move(conn, results, marks))
+        async with conn.transaction():
+            moved = await self._move(conn, results, marks)
+            counted = {row["message_id"] for row in moved if row["was"] != "queued"}
+            following = [r for r in results if r.has_follow_up and r.message_id in counted]
+            if following:
+                await many(
+                    conn, queries.ledger.follow_up, ids=[r.message_id for r in following],
+                    outcomes=[r.outcome for r in following], suppress=[r.suppress for r in following],
+                )  # fmt: skip
+        return _marked(moved)
+
+    async def _move(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[DictRow]:
+        return await many(
             conn, queries.ledger.commit_group, now=self._now(), writer_id=self._writer_id,
             result_ids=[r.message_id for r in results], result_attempts=[r.attempt for r in results],
             result_statuses=[r.status for r in results], result_outcomes=[r.outcome for r in results],
             result_replies=[r.reply[:REPLY_SIZE_MAX] for r in results], result_times=[r.settled_at for r in results],
             result_next=[r.next_at for r in results], result_burns=[r.burn for r in results],
-            result_suppress=[r.suppress for r in results],
             mark_ids=[m.message_id for m in marks], mark_attempts=[m.attempt for m in marks],
             mark_epochs=[m.epoch for m in marks],
         )  # fmt: skip
-        return [row["message_id"] for row in rows]
 
     async def _already_marked(self, conn: AsyncConn, marks: list[Mark]) -> list[int]:
         rows = await many(
@@ -221,6 +246,10 @@ class Ledger:
             ids=[m.message_id for m in marks], attempts=[m.attempt for m in marks],
         )  # fmt: skip
         return [row["message_id"] for row in rows]
+
+
+def _marked(moved: list[DictRow]) -> list[int]:
+    return [row["message_id"] for row in moved if row["was"] == "queued"]
 
 
 def _answer(mark: Mark | None, marked: set[int], suppressed: set[int]) -> MarkAnswer:

@@ -41,6 +41,7 @@ log = structlog.get_logger("mailtide.worker")
 HEARTBEAT_S = 3
 #: Below the 10 s in which a deploy expects us gone, and below the time after which jobs count as stalled.
 GRACE_S = 8
+LAST_FLUSH_S = 1.5
 START_PATIENCE_S = 60
 CONCURRENCY = {Queue.MESSAGES: 100, Queue.CONTROL: 4, Queue.IMPORTS: 1}
 
@@ -165,6 +166,8 @@ async def _work(services: WorkerServices) -> int:
         await asyncio.gather(*sides, return_exceptions=True)
         await services.relays.close()
         await services.limiter.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(services.ledger.flush(), LAST_FLUSH_S)
         ledger.cancel()
         await asyncio.gather(ledger, return_exceptions=True)
     failures = [error for error in ended if isinstance(error, BaseException)]

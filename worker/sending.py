@@ -9,6 +9,7 @@ The next body leaves only after the exchange: so when this process is killed at 
 connection may have been accepted without a record, and at most two are marked.
 """
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,6 @@ from datetime import UTC, datetime
 from typing import Literal, assert_never
 
 from app.content.compiled import CompiledContent, RenderFault
-
 from app.domain.links import sign_unsubscribe
 from app.domain.outcome import Accepted, Bounced, NotSent, Refused, TryLater, Uncertain, decide_outcome
 from app.domain.schedule import Kind, next_try
@@ -53,7 +53,6 @@ class Item:
     variables: dict[str, object]
     public_id: str
     content: CompiledContent
-    mail_from: str
     deadline: datetime
 
 
@@ -132,6 +131,7 @@ class Run:
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
         """Send, and return why it ended. Every message taken has its result in the ledger when this returns."""
+        current: Outgoing | None = None
         ahead: Outgoing | None = None
         try:
             current = await self._take(None, connection)
@@ -156,9 +156,23 @@ class Run:
                         current, ahead = ahead, None
                 else:
                     current = await self._take(result, connection)
+        except asyncio.CancelledError:
+            self._record_interruption(current, ahead, connection)
+            raise
         finally:
             await self._services.limiter.settle(self._lease)
         return self._ending or Ending("done")
+
+    def _record_interruption(
+        self, current: Outgoing | None, ahead: Outgoing | None, connection: SmtpConnection
+    ) -> None:
+        """This process ends before its relay has answered: record what is known, instead of leaving it to be guessed."""
+        interrupted = connection.interrupted
+        if current is None or interrupted is None:
+            return
+        self._services.ledger.record(self._judge(current.item, interrupted))
+        if ahead is not None:
+            self._services.ledger.record(self._result(ahead.item, "queued", "not_sent", "this process ended"))
 
     # -- before the wire --
 
@@ -204,7 +218,7 @@ class Run:
         if now >= item.deadline:
             return Unsent(item.message_id, item.attempt, "expired", "its deadline passed before it could be sent")
         unsubscribe_url = None
-        if self._kind == "campaign":
+        if self._kind == "campaign" or item.content.uses_unsubscribe_url:
             token = sign_unsubscribe(self._services.link_key, account_id=self._account_id, message_id=item.message_id)
             unsubscribe_url = f"{self._services.settings.public_url}/u/{token}"
         made = item.content.render(
@@ -215,7 +229,7 @@ class Run:
         if isinstance(made, RenderFault):
             return Unsent(item.message_id, item.attempt, "failed", f"cannot be made: {made.reason}")
         envelope = Envelope(
-            item.mail_from, item.recipient, eight_bit=made.eight_bit, smtputf8=made.smtputf8, size=len(made.data)
+            made.sender, made.recipient, eight_bit=made.eight_bit, smtputf8=made.smtputf8, size=len(made.data)
         )
         return Outgoing(item, envelope, made.data)
 
@@ -266,7 +280,7 @@ class Run:
                 return self._result(item, "failed", "failed", words, suppress=suppress)
             case Refused():
                 if self._refusals.note(str(delivery.stage)):
-                    self._ending = self._ending or Ending("refused", reason=words)
+                    self._ending = self._ending or Ending("refused", reason=f"the relay refuses this sender: {words}")
                 return self._result(item, "failed", "failed", words)
             case TryLater(scope=scope):
                 return self._try_again(item, "try_later", words, burn=1 if scope == "recipient" else 0)
@@ -292,7 +306,16 @@ class Run:
         next_at: datetime | None = None, burn: int = 0, suppress: bool = False,
     ) -> Result:  # fmt: skip
         return Result(
-            item.message_id, item.attempt + 1, status, outcome, words, self._services.now(), next_at, burn, suppress
+            item.message_id,
+            item.attempt + 1,
+            status,
+            outcome,
+            words,
+            self._services.now(),
+            next_at,
+            burn,
+            suppress,
+            is_api=self._kind == "api",
         )
 
     async def _give_up(self, marked: list[Outgoing | None], reason: str) -> None:

@@ -11,7 +11,9 @@ SET status = 'running', job_id = %(job_id)s, run = b.run + 1,
     ))::integer)
 FROM campaigns c
 JOIN accounts a USING (account_id)
-WHERE b.batch_id = %(batch_id)s AND b.status = 'queued' AND b.due_at <= %(now)s::timestamptz + interval '20 ms'
+WHERE b.batch_id = %(batch_id)s AND b.status = 'queued'
+    -- The queue woke us by the database's clock, which ours follows to some milliseconds only.
+    AND b.due_at <= %(now)s::timestamptz + interval '1 s'
     AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
     AND (c.status = 'sending' OR (c.status = 'scheduled' AND c.materialised_at IS NOT NULL))
 RETURNING
@@ -43,6 +45,13 @@ LEFT JOIN contacts contact USING (contact_id)
 WHERE m.message_id BETWEEN %(first_message_id)s AND %(last_message_id)s
     AND m.batch_id = %(batch_id)s AND m.status = 'queued' AND m.send_after <= %(until)s
 ORDER BY m.message_id;
+
+-- name: find_next_slot :one
+-- When the batch's next queued message may go; NULL when none is queued.
+SELECT min(m.send_after) AS next_at
+FROM messages m
+WHERE m.message_id BETWEEN %(first_message_id)s AND %(last_message_id)s
+    AND m.batch_id = %(batch_id)s AND m.status = 'queued';
 
 -- name: release :maybe
 -- Put a batch down: done when nothing is queued, else due again at its earliest message, not before `not_before`.

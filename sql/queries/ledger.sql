@@ -1,26 +1,22 @@
 -- name: commit_group :many
 -- One group commit: the results of messages that were sent, and the marks of those that go next.
--- Writes   messages, batches (counters), throughput, attempts (of what is not final), suppressions (hard bounces),
---          due_messages (API messages leave, or move to their next try), wakeups and their jobs.
--- Returns  the ids that were marked. A message that is not among them must not be sent.
+-- Writes   messages, batches (counters), throughput.
+-- Returns  one row for each message that moved: `was` 'queued' for a mark that was given, else a result that counted.
+--          A message whose mark is not among them must not be sent.
 -- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'.
 -- A mark checks, in this one UPDATE, that the message is queued, its campaign on, and its address not suppressed.
-WITH result AS MATERIALIZED (
-    SELECT * FROM unnest(
-        %(result_ids)b::bigint[], %(result_attempts)b::smallint[], %(result_statuses)b::text[],
-        %(result_outcomes)b::text[], %(result_replies)b::text[], %(result_times)b::timestamptz[],
-        %(result_next)b::timestamptz[], %(result_burns)b::smallint[], %(result_suppress)b::boolean[]
-    ) AS r(message_id, attempt, status, outcome, reply, settled_at, next_at, burn, suppress)
-),
-settled AS (
+WITH settled AS (
     UPDATE messages m
     SET status = r.status, reply = r.reply, settled_at = r.settled_at,
         send_after = coalesce(r.next_at, m.send_after), burned = m.burned + r.burn
-    FROM result r
+    FROM unnest(
+        %(result_ids)b::bigint[], %(result_attempts)b::smallint[], %(result_statuses)b::text[],
+        %(result_outcomes)b::text[], %(result_replies)b::text[], %(result_times)b::timestamptz[],
+        %(result_next)b::timestamptz[], %(result_burns)b::smallint[]
+    ) AS r(message_id, attempt, status, outcome, reply, settled_at, next_at, burn)
     WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status IN ('sending', 'uncertain')
     RETURNING
-        m.message_id, m.account_id, m.campaign_id, m.batch_id, m.recipient, m.attempt, m.marked_at, m.send_after,
-        old.status AS before, m.status, r.outcome, r.reply, r.settled_at, r.suppress
+        m.message_id, m.account_id, m.campaign_id, m.batch_id, old.status AS was, m.status, r.outcome, r.settled_at
 ),
 marked AS (
     UPDATE messages m
@@ -40,9 +36,9 @@ marked AS (
     RETURNING m.message_id, m.batch_id
 ),
 moves AS (
-    SELECT batch_id, before, status FROM settled WHERE batch_id IS NOT NULL
+    SELECT message_id, batch_id, was, status FROM settled
     UNION ALL
-    SELECT batch_id, 'queued', 'sending' FROM marked WHERE batch_id IS NOT NULL
+    SELECT message_id, batch_id, 'queued', 'sending' FROM marked
 ),
 counted AS (
     UPDATE batches b
@@ -51,13 +47,14 @@ counted AS (
     FROM (
         SELECT
             batch_id,
-            count(*) FILTER (WHERE status = 'queued') - count(*) FILTER (WHERE before = 'queued') AS queued,
-            count(*) FILTER (WHERE status = 'sending') - count(*) FILTER (WHERE before = 'sending') AS sending,
+            count(*) FILTER (WHERE status = 'queued') - count(*) FILTER (WHERE was = 'queued') AS queued,
+            count(*) FILTER (WHERE status = 'sending') - count(*) FILTER (WHERE was = 'sending') AS sending,
             count(*) FILTER (WHERE status = 'sent') AS sent,
             count(*) FILTER (WHERE status = 'failed') AS failed,
-            count(*) FILTER (WHERE status = 'uncertain') - count(*) FILTER (WHERE before = 'uncertain') AS uncertain,
+            count(*) FILTER (WHERE status = 'uncertain') - count(*) FILTER (WHERE was = 'uncertain') AS uncertain,
             count(*) FILTER (WHERE status = 'expired') AS expired
         FROM moves
+        WHERE batch_id IS NOT NULL
         GROUP BY batch_id
     ) AS d
     WHERE b.batch_id = d.batch_id
@@ -66,7 +63,7 @@ seconds AS (
     INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed, retried)
     SELECT
         account_id, date_trunc('second', settled_at), coalesce(campaign_id, 0), %(writer_id)b::bigint,
-        count(*) FILTER (WHERE outcome IN ('sent', 'uncertain') AND before = 'sending'),
+        count(*) FILTER (WHERE outcome IN ('sent', 'uncertain') AND was = 'sending'),
         count(*) FILTER (WHERE status IN ('failed', 'expired')),
         count(*) FILTER (WHERE outcome = 'try_later')
     FROM settled
@@ -74,6 +71,19 @@ seconds AS (
     ON CONFLICT (account_id, at_second, campaign_id, writer_id)
     DO UPDATE SET sent = t.sent + excluded.sent, failed = t.failed + excluded.failed,
         retried = t.retried + excluded.retried
+)
+SELECT message_id, was FROM moves;
+
+-- name: follow_up :many
+-- What some results bring with them, in the transaction that recorded them.
+-- Writes   attempts (of what is not final), suppressions (hard bounces), due_messages (API messages leave, or move to
+--          their next try), wakeups and their jobs.
+WITH settled AS MATERIALIZED (
+    SELECT
+        m.message_id, m.account_id, m.campaign_id, m.recipient, m.attempt, m.marked_at, m.settled_at, m.send_after,
+        m.status, m.reply, r.outcome, r.suppress
+    FROM unnest(%(ids)s::bigint[], %(outcomes)s::text[], %(suppress)s::boolean[]) AS r(message_id, outcome, suppress)
+    JOIN messages m USING (message_id)
 ),
 history AS (
     INSERT INTO attempts (message_id, attempt, account_id, marked_at, settled_at, outcome, reply)
@@ -109,15 +119,13 @@ woken AS (
     SELECT DISTINCT account_id, bucket FROM later_due
     ON CONFLICT DO NOTHING
     RETURNING account_id, bucket
-),
-deferred AS (
-    INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
-    SELECT
-        'messages', 'send_due',
-        jsonb_build_object('id', account_id, 'epoch', extract(epoch FROM bucket)::bigint), bucket
-    FROM woken
 )
-SELECT message_id FROM marked;
+INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)
+SELECT
+    'messages', 'send_due',
+    jsonb_build_object('id', account_id, 'epoch', extract(epoch FROM bucket)::bigint), bucket
+FROM woken
+RETURNING id;
 
 -- name: settle_unmarked :many
 -- Of messages whose mark was refused, settle those that are suppressed. The others' campaign was paused or cancelled.

@@ -5,18 +5,19 @@
 A batch that is claimed under an old epoch, or by somebody else, is left alone: the job was only a wake-up.
 """
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from app.content.compiled import CompiledContent, ContentSource
 from psycopg.rows import DictRow
 
+from app.content.compiled import CompiledContent, ContentSource
 from app.domain.limits import campaign_ceiling
 from sql import queries
 from worker.contents import list_id_domain
-from worker.db import count, many, maybe
+from worker.db import count, many, maybe, one
 from worker.limiter import Limit
 from worker.relays import RelayPaused
 from worker.sending import NO_DEADLINE, Ending, Item, Refusals, Run
@@ -27,8 +28,8 @@ from worker.tasks.resume_limit import plan_resume
 
 log = structlog.get_logger("mailtide.batch")
 
-# Smooth pacing: a batch whose next message is due sooner than this waits for it in place, holding its connection;
-# beyond that it is put down and a job picks it up at the slot.
+# A batch whose next message is due sooner than this waits for it in place (smooth pacing, or a clock that runs a little
+# behind the queue's); beyond that it is put down, and a job picks it up at the slot.
 LINGER_S = 0.25
 
 _refusals: dict[int, Refusals] = {}
@@ -46,7 +47,6 @@ class Batch:
     last_message_id: int
     recipients: int
     resend_uncertain: bool
-    is_smooth: bool
     transport: str
     launched_at: datetime  # the content cannot change after it
 
@@ -87,22 +87,30 @@ async def _claim(services: WorkerServices, *, batch_id: int, epoch: int, job_id:
     return Batch(
         batch_id, job_id, row["run"], epoch, row["account_id"], row["campaign_id"], row["first_message_id"],
         row["last_message_id"], row["recipients"] or 0, row["uncertain_policy"] == "resend",
-        row["pacing"] == "smooth", row["transport"], row["launched_at"],
+        row["transport"], row["launched_at"],
     )  # fmt: skip
 
 
 async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: RelayPool) -> Ending:
-    content = await services.contents.get((batch.campaign_id, batch.launched_at), _source(services, row))
+    try:
+        content = await services.contents.get((batch.campaign_id, batch.launched_at), _source(services, row))
+    except ValueError as error:  # it was checked when it was saved; its sender may have changed since
+        return Ending("refused", reason=f"the content cannot be made: {error}")
     limits = await _limits(services, batch)
+    where = {
+        "batch_id": batch.batch_id, "first_message_id": batch.first_message_id,
+        "last_message_id": batch.last_message_id,
+    }  # fmt: skip
     while True:
-        until = services.now() + timedelta(seconds=LINGER_S if batch.is_smooth else 0.0)
-        rows = await many(
-            services.pool, queries.batches.list_messages, batch_id=batch.batch_id, until=until,
-            first_message_id=batch.first_message_id, last_message_id=batch.last_message_id,
-        )  # fmt: skip
+        rows = await many(services.pool, queries.batches.list_messages, until=services.now(), **where)
         if not rows:
-            return Ending("done")
-        items = _Items(services, rows, content, mail_from=row["from_email"])
+            slot = await one(services.pool, queries.batches.find_next_slot, **where)
+            wait_s = _seconds_until(services, slot["next_at"])
+            if wait_s is None or wait_s > LINGER_S or services.stopping.is_set():
+                return Ending("done")
+            await asyncio.sleep(wait_s)
+            continue
+        items = _Items(services, rows, content)
         run = Run(
             services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
             account_id=batch.account_id, lease=services.limiter.new_lease(limits),
@@ -113,19 +121,21 @@ async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: Rel
                 ending = await run.send_on(connection)
         except RelayUnavailable as error:
             return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
-        if ending.kind != "done" or not batch.is_smooth:
+        if ending.kind != "done":
             return ending
+
+
+def _seconds_until(services: WorkerServices, at: datetime | None) -> float | None:
+    return None if at is None else max(0.0, (at - services.now()).total_seconds())
 
 
 class _Items(Iterator[Item]):
     """Rows as items, made when they are asked for."""
 
-    def __init__(
-        self, services: WorkerServices, rows: list[DictRow], content: CompiledContent, *, mail_from: str
-    ) -> None:
+    def __init__(self, services: WorkerServices, rows: list[DictRow], content: CompiledContent) -> None:
         ids = services.ids.encode_many("message", (row["message_id"] for row in rows))
         self._left = list(zip(rows, ids, strict=True))[::-1]
-        self._content, self._mail_from = content, mail_from
+        self._content = content
 
     def how_many(self) -> int:
         return len(self._left)
@@ -136,8 +146,7 @@ class _Items(Iterator[Item]):
         row, public_id = self._left.pop()
         return Item(
             row["message_id"], row["attempt"], row["burned"], row["recipient"],
-            {**(row["attributes"] or {}), "email": row["recipient"]}, public_id, self._content, self._mail_from,
-            NO_DEADLINE,
+            {**(row["attributes"] or {}), "email": row["recipient"]}, public_id, self._content, NO_DEADLINE,
         )  # fmt: skip
 
 
@@ -174,7 +183,7 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
         return
     if ending.kind == "refused":
         _refusals.pop(batch.campaign_id, None)
-        await _pause(services, batch, f"the relay refuses this sender: {ending.reason}")
+        await _pause(services, batch, ending.reason)
         return
     wait_s = max(ending.wait_s, relay.blocked_for_s) if ending.kind == "relay" else ending.wait_s
     await _release(services, batch, wait_s=wait_s)

@@ -10,12 +10,13 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from app.content.compiled import CompiledContent, ContentSource
 from psycopg.rows import DictRow
 
+from app.content.compiled import CompiledContent, ContentSource
 from app.domain.schedule import WAKEUP_BUCKET_S
 from sql import queries
 from worker.db import count, many, maybe, one
+from worker.ledger import Unsent
 from worker.limiter import Lease, Limit
 from worker.relays import RelayPaused
 from worker.sending import Ending, Item, Refusals, Run
@@ -28,6 +29,7 @@ PER_CONNECTION = 25  # one more connection for each so many
 LOOK_EVERY_S = 0.04
 LAST_LOOK_S = 0.1  # a writer that saw our wake-up has committed by then
 PAUSED_RELAY_S = 300.0
+_SAID = ("subject", "html", "text_body", "from_name", "from_email", "reply_to")
 
 _refusals: dict[int, Refusals] = {}
 
@@ -154,27 +156,24 @@ class _Turn:
             await self.wake_again(wait_s)
 
     async def _items(self, rows: list[DictRow]) -> "_Items":
-        contents = [await self._content(row) for row in rows]
-        return _Items(self._services, rows, contents)
+        """The rows as items; what cannot be compiled fails here, and takes nobody with it."""
+        made: list[tuple[DictRow, CompiledContent]] = []
+        for row in rows:
+            try:
+                made.append((row, await self._content(row)))
+            except ValueError as error:
+                fault = Unsent(row["message_id"], row["attempt"], "failed", f"cannot be made: {error}")
+                self._services.ledger.settle_unsent(fault)
+        return _Items(self._services, made)
 
     async def _content(self, row: DictRow) -> CompiledContent:
-        """Compiled once for messages that say the same: a burst mostly does."""
+        """Compiled once for messages that say the same: a burst mostly does. Raises ValueError."""
         source = ContentSource(
             subject=row["subject"], html=row["html"], text_body=row["text_body"], preview_text="",
             from_name=row["from_name"] or "", from_email=row["from_email"] or "", reply_to=row["reply_to"],
             list_id=None, is_bulk=False,
         )  # fmt: skip
-        said = "\0".join(
-            str(part)
-            for part in (
-                row["subject"],
-                row["html"],
-                row["text_body"],
-                row["from_name"],
-                row["from_email"],
-                row["reply_to"],
-            )
-        )
+        said = "\0".join(str(row[part]) for part in _SAID)
         return await self._services.contents.get(hashlib.sha256(said.encode()).digest(), source)
 
     async def _limits(self) -> list[Limit]:
@@ -190,9 +189,9 @@ class _Turn:
 class _Items(Iterator[Item]):
     """Claimed rows as items, shared by the connections that send them."""
 
-    def __init__(self, services: WorkerServices, rows: list[DictRow], contents: list[CompiledContent]) -> None:
-        ids = services.ids.encode_many("message", (row["message_id"] for row in rows))
-        self._left = list(zip(rows, ids, contents, strict=True))[::-1]
+    def __init__(self, services: WorkerServices, made: list[tuple[DictRow, CompiledContent]]) -> None:
+        ids = services.ids.encode_many("message", (row["message_id"] for row, _ in made))
+        self._left = [(row, public_id, content) for (row, content), public_id in zip(made, ids, strict=True)][::-1]
 
     def how_many(self) -> int:
         return len(self._left)
@@ -203,6 +202,5 @@ class _Items(Iterator[Item]):
         row, public_id, content = self._left.pop()
         return Item(
             row["message_id"], row["attempt"], row["burned"], row["recipient"],
-            {**(row["variables"] or {}), "email": row["recipient"]}, public_id, content, row["from_email"] or "",
-            row["deadline"],
+            {**(row["variables"] or {}), "email": row["recipient"]}, public_id, content, row["deadline"],
         )  # fmt: skip

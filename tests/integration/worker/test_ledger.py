@@ -222,12 +222,12 @@ def test_an_api_message_that_is_tried_later_gets_one_wake_up_and_leaves_when_it_
 
     async def work(ledger: Ledger) -> None:
         await ledger.exchange(None, Mark(message_id, 0, 0))
-        await ledger.exchange(result(message_id, "queued", "try_later", next_at=at), None)
+        await ledger.exchange(result(message_id, "queued", "try_later", next_at=at, is_api=True), None)
         assert db.execute("SELECT send_after, job_id FROM due_messages").fetchall() == [(at, None)]
         jobs = db.execute("SELECT task_name, args ->> 'id' FROM procrastinate_jobs").fetchall()
         assert jobs == [("send_due", str(account_id))]
         await ledger.exchange(None, Mark(message_id, 1, 0))
-        await ledger.exchange(result(message_id, attempt=2), None)
+        await ledger.exchange(result(message_id, attempt=2, is_api=True), None)
 
     with_ledger(database_url, work)
     assert db.execute("SELECT count(*) FROM due_messages").fetchone() == (0,)
