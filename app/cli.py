@@ -333,6 +333,7 @@ def settings() -> None:
 def openapi(file: Path | None) -> None:
     """Write the API's description to FILE, or print it."""
     import json
+    import logging
 
     from app.web import close_app, create_app
 
@@ -342,6 +343,7 @@ def openapi(file: Path | None) -> None:
         "redis_url": "redis://127.0.0.1:1",
         "secret_key": "0123456789abcdef" * 3,
     }
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     app = create_app(load_settings(**values))
     close_app(app)
     text = json.dumps(app.spec, indent=2, ensure_ascii=False) + "\n"

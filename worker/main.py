@@ -12,16 +12,15 @@ import asyncio
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import procrastinate
 import psycopg
 import structlog
 import uvloop
-from procrastinate import JobContext
 
-from app.jobs import QUEUES, Queue, Task
+from app.jobs import Queue
 from app.public_ids import PublicIds
 from app.settings import ConfigError, Settings, load_settings
 from sql import queries
@@ -32,9 +31,9 @@ from worker.db import AsyncPool, make_pool, one
 from worker.ledger import Ledger
 from worker.limiter import Limiter, LimiterDown
 from worker.queue import PunctualWorker
+from worker.registry import build_queue
 from worker.relays import Relays
 from worker.services import WorkerServices
-from worker.tasks import close_campaign, import_contacts, launch_campaign, resume_limit, send_batch, send_due
 
 log = structlog.get_logger("mailtide.worker")
 
@@ -44,16 +43,6 @@ GRACE_S = 8
 LAST_FLUSH_S = 1.5
 START_PATIENCE_S = 60
 CONCURRENCY = {Queue.MESSAGES: 100, Queue.CONTROL: 4, Queue.IMPORTS: 1}
-
-_TASKS: dict[Task, Callable[..., Awaitable[None]]] = {
-    Task.LAUNCH_CAMPAIGN: launch_campaign.run,
-    Task.SEND_BATCH: send_batch.run,
-    Task.SEND_DUE: send_due.run,
-    Task.RESUME_LIMIT: resume_limit.run,
-    Task.CLOSE_CAMPAIGN: close_campaign.run,
-    Task.IMPORT_CONTACTS: import_contacts.run,
-}
-_HOLD_ROWS = {Task.SEND_BATCH, Task.SEND_DUE}  # they write their job's id on what they take
 
 
 def main() -> None:
@@ -107,26 +96,6 @@ async def _until_database_answers(clock: DatabaseClock, pool: AsyncPool) -> None
             if attempt == START_PATIENCE_S - 1:
                 raise ConfigError(f"the database cannot be reached: {error}") from error
             await asyncio.sleep(1.0)
-
-
-def build_queue(services: WorkerServices) -> procrastinate.App:
-    """The Procrastinate app, with each task under its explicit name."""
-    app = procrastinate.App(connector=procrastinate.PsycopgConnector())
-    for name, run in _TASKS.items():
-        app.task(name=name, queue=QUEUES[name], pass_context=True)(_as_task(services, name, run))
-    return app
-
-
-def _as_task(
-    services: WorkerServices, name: Task, run: Callable[..., Awaitable[None]]
-) -> Callable[..., Awaitable[None]]:
-    async def task(context: JobContext, *, id: int, epoch: int) -> None:
-        if name in _HOLD_ROWS:
-            await run(services, id=id, epoch=epoch, job_id=context.job.id)
-        else:
-            await run(services, id=id, epoch=epoch)
-
-    return task
 
 
 async def _work(services: WorkerServices) -> int:

@@ -1,7 +1,7 @@
 """Is this text an e-mail address, and how is it written on the wire? Syntax only: nothing is looked up.
 
 email-validator decides; plain ASCII addresses, nearly all of a million-row import, take a path that is a regular
-expression and accepts only what the library accepts too (a property test compares the two): 0.6 against 23 µs.
+expression and accepts only what the library accepts too (a property test compares the two): 1.4 against 23 µs.
 """
 
 import re

@@ -15,7 +15,7 @@ SELECT procrastinate_retry_job_v2(%(job_id)s, now(), NULL, NULL, NULL) AS done;
 -- Under the policy 'resend' (the default of API messages) such a message goes back to the queue under the same
 -- Message-ID; under 'hold' its owner decides.
 WITH freed AS (
-    SELECT b.batch_id, b.first_message_id, b.last_message_id, c.uncertain_policy
+    SELECT b.batch_id, b.first_message_id, b.last_message_id, b.run, c.uncertain_policy
     FROM batches b
     JOIN campaigns c USING (campaign_id)
     WHERE b.job_id = %(job_id)s
@@ -63,6 +63,8 @@ counts AS (
 batches_freed AS (
     UPDATE batches b
     SET status = 'queued', job_id = NULL,
+        -- At once the first time; a batch that fails again and again comes back ever later, up to a minute.
+        due_at = greatest(b.due_at, %(now)s::timestamptz + least(60, (freed.run - 1) * 2) * interval '1 s'),
         sending = b.sending - coalesce(d.doubtful, 0), queued = b.queued + coalesce(d.queued, 0),
         uncertain = b.uncertain + coalesce(d.uncertain, 0)
     FROM freed

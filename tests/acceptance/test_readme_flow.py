@@ -49,5 +49,5 @@ def test_a_csv_becomes_a_campaign_that_everybody_gets_once_and_on_time(run: Run,
         ).fetchone()
     assert sorted(received) == sorted((f"person{n}@example.test", f"Hello Person {n}") for n in range(1, 1001))
     assert lateness is not None
-    assert lateness[0] is not None
+    assert lateness[0] <= 1000  # on a busy machine; a few milliseconds on a free one
     assert make("doctor", run.data_dir).returncode == 0

@@ -153,7 +153,7 @@ def test_a_header_value_stays_one_field_of_short_lines(value: str) -> None:
     message = BytesParser(policy=policy.default).parsebytes(field + b"\r\n")
     assert message.keys() == ["Subject"]
     assert message["Subject"] == clean_header(value)
-    if not value.isascii():
+    if b"=?utf-8?b?" in field:
         assert max(map(len, lines)) <= 76
 
 
