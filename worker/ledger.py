@@ -14,16 +14,15 @@ kill leaves at most two marks in doubt for each connection, at most one of which
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 import psycopg
-from psycopg.rows import DictRow
 
 from sql import queries
-from worker.db import AsyncConn, connection_arguments, many
+from worker.db import AsyncConn, connection_arguments, many, one
 
 log = logging.getLogger("mailtide.ledger")
 
@@ -50,7 +49,6 @@ class Result:
     status: Status
     outcome: OutcomeWord
     reply: str
-    settled_at: datetime
     next_at: datetime | None = None
     burn: int = 0
     suppress: bool = False
@@ -217,28 +215,31 @@ class Ledger:
     async def _commit_group(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[int]:
         """Write results and marks in one transaction, and return the ids that were marked."""
         if not any(result.has_follow_up for result in results):
-            return _marked(await self._move(conn, results, marks))
+            return (await self._move(conn, results, marks))[0]
         async with conn.transaction():
-            moved = await self._move(conn, results, marks)
-            counted = {row["message_id"] for row in moved if row["was"] != "queued"}
+            marked, settled = await self._move(conn, results, marks)
+            counted = set(settled)
             following = [r for r in results if r.has_follow_up and r.message_id in counted]
             if following:
                 await many(
-                    conn, queries.ledger.follow_up, ids=[r.message_id for r in following],
-                    outcomes=[r.outcome for r in following], suppress=[r.suppress for r in following],
+                    conn, queries.ledger.follow_up, writer_id=self._writer_id, ids=[r.message_id for r in following],
+                    outcomes=[r.outcome for r in following], next=[r.next_at for r in following],
+                    burns=[r.burn for r in following], suppress=[r.suppress for r in following],
                 )  # fmt: skip
-        return _marked(moved)
+        return marked
 
-    async def _move(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[DictRow]:
-        return await many(
+    async def _move(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> tuple[list[int], list[int]]:
+        """The hot statement. Arrays go as PostgreSQL's own text: psycopg writes lists element by element, in Python."""
+        row = await one(
             conn, queries.ledger.commit_group, now=self._now(), writer_id=self._writer_id,
-            result_ids=[r.message_id for r in results], result_attempts=[r.attempt for r in results],
-            result_statuses=[r.status for r in results], result_outcomes=[r.outcome for r in results],
-            result_replies=[r.reply[:REPLY_SIZE_MAX] for r in results], result_times=[r.settled_at for r in results],
-            result_next=[r.next_at for r in results], result_burns=[r.burn for r in results],
-            mark_ids=[m.message_id for m in marks], mark_attempts=[m.attempt for m in marks],
-            mark_epochs=[m.epoch for m in marks],
+            result_ids=_array(str(r.message_id) for r in results),
+            result_attempts=_array(str(r.attempt) for r in results),
+            result_statuses=_array(r.status for r in results),
+            result_replies=_array(_quoted(r.reply[:REPLY_SIZE_MAX]) for r in results),
+            mark_ids=_array(str(m.message_id) for m in marks), mark_attempts=_array(str(m.attempt) for m in marks),
+            mark_epochs=_array(str(m.epoch) for m in marks),
         )  # fmt: skip
+        return row["marked"], row["settled"]
 
     async def _already_marked(self, conn: AsyncConn, marks: list[Mark]) -> list[int]:
         rows = await many(
@@ -248,8 +249,13 @@ class Ledger:
         return [row["message_id"] for row in rows]
 
 
-def _marked(moved: list[DictRow]) -> list[int]:
-    return [row["message_id"] for row in moved if row["was"] == "queued"]
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(text: str) -> str:
+    """One element of an array's text form. NUL cannot be stored; replies are printable, this is the last door."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "") + '"'
 
 
 def _answer(mark: Mark | None, marked: set[int], suppressed: set[int]) -> MarkAnswer:

@@ -311,7 +311,6 @@ class Run:
             status,
             outcome,
             words,
-            self._services.now(),
             next_at,
             burn,
             suppress,

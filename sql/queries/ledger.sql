@@ -1,27 +1,24 @@
--- name: commit_group :many
+-- name: commit_group :one
 -- One group commit: the results of messages that were sent, and the marks of those that go next.
 -- Writes   messages, batches (counters), throughput.
--- Returns  one row for each message that moved: `was` 'queued' for a mark that was given, else a result that counted.
---          A message whose mark is not among them must not be sent.
+-- Returns  the ids of the marks that were given, and of the results that counted. A message whose mark is not among
+--          them must not be sent.
 -- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'.
 -- A mark checks, in this one UPDATE, that the message is queued, its campaign on, and its address not suppressed.
 WITH settled AS (
     UPDATE messages m
-    SET status = r.status, reply = r.reply, settled_at = r.settled_at,
-        send_after = coalesce(r.next_at, m.send_after), burned = m.burned + r.burn
+    SET status = r.status, reply = r.reply, settled_at = %(now)s
     FROM unnest(
-        %(result_ids)b::bigint[], %(result_attempts)b::smallint[], %(result_statuses)b::text[],
-        %(result_outcomes)b::text[], %(result_replies)b::text[], %(result_times)b::timestamptz[],
-        %(result_next)b::timestamptz[], %(result_burns)b::smallint[]
-    ) AS r(message_id, attempt, status, outcome, reply, settled_at, next_at, burn)
+        %(result_ids)s::bigint[], %(result_attempts)s::smallint[], %(result_statuses)s::text[],
+        %(result_replies)s::text[]
+    ) AS r(message_id, attempt, status, reply)
     WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status IN ('sending', 'uncertain')
-    RETURNING
-        m.message_id, m.account_id, m.campaign_id, m.batch_id, old.status AS was, m.status, r.outcome, r.settled_at
+    RETURNING m.message_id, m.account_id, m.campaign_id, m.batch_id, old.status AS was, m.status
 ),
 marked AS (
     UPDATE messages m
-    SET status = 'sending', attempt = m.attempt + 1, marked_at = %(now)b
-    FROM unnest(%(mark_ids)b::bigint[], %(mark_attempts)b::smallint[], %(mark_epochs)b::integer[])
+    SET status = 'sending', attempt = m.attempt + 1, marked_at = %(now)s
+    FROM unnest(%(mark_ids)s::bigint[], %(mark_attempts)s::smallint[], %(mark_epochs)s::integer[])
         AS k(message_id, attempt, epoch)
     WHERE m.message_id = k.message_id AND m.attempt = k.attempt AND m.status = 'queued'
         AND (m.campaign_id IS NULL OR EXISTS (
@@ -36,9 +33,9 @@ marked AS (
     RETURNING m.message_id, m.batch_id
 ),
 moves AS (
-    SELECT message_id, batch_id, was, status FROM settled
+    SELECT batch_id, was, status FROM settled
     UNION ALL
-    SELECT message_id, batch_id, 'queued', 'sending' FROM marked
+    SELECT batch_id, 'queued', 'sending' FROM marked
 ),
 counted AS (
     UPDATE batches b
@@ -60,30 +57,35 @@ counted AS (
     WHERE b.batch_id = d.batch_id
 ),
 seconds AS (
-    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed, retried)
+    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed)
     SELECT
-        account_id, date_trunc('second', settled_at), coalesce(campaign_id, 0), %(writer_id)b::bigint,
-        count(*) FILTER (WHERE outcome IN ('sent', 'uncertain') AND was = 'sending'),
-        count(*) FILTER (WHERE status IN ('failed', 'expired')),
-        count(*) FILTER (WHERE outcome = 'try_later')
+        account_id, date_trunc('second', %(now)s::timestamptz), coalesce(campaign_id, 0), %(writer_id)s::bigint,
+        count(*) FILTER (WHERE status IN ('sent', 'uncertain') AND was = 'sending'),
+        count(*) FILTER (WHERE status IN ('failed', 'expired'))
     FROM settled
-    GROUP BY 1, 2, 3
+    GROUP BY 1, 3
     ON CONFLICT (account_id, at_second, campaign_id, writer_id)
-    DO UPDATE SET sent = t.sent + excluded.sent, failed = t.failed + excluded.failed,
-        retried = t.retried + excluded.retried
+    DO UPDATE SET sent = t.sent + excluded.sent, failed = t.failed + excluded.failed
 )
-SELECT message_id, was FROM moves;
+SELECT
+    array(SELECT message_id FROM marked) AS marked,
+    array(SELECT message_id FROM settled) AS settled;
 
 -- name: follow_up :many
 -- What some results bring with them, in the transaction that recorded them.
--- Writes   attempts (of what is not final), suppressions (hard bounces), due_messages (API messages leave, or move to
---          their next try), wakeups and their jobs.
-WITH settled AS MATERIALIZED (
-    SELECT
+-- Writes   messages (the next try), attempts (of what is not final), throughput, suppressions (hard bounces),
+--          due_messages (API messages leave, or move to their next try), wakeups and their jobs.
+WITH settled AS (
+    UPDATE messages m
+    SET send_after = coalesce(r.next_at, m.send_after), burned = m.burned + r.burn
+    FROM unnest(
+        %(ids)s::bigint[], %(outcomes)s::text[], %(next)s::timestamptz[], %(burns)s::smallint[],
+        %(suppress)s::boolean[]
+    ) AS r(message_id, outcome, next_at, burn, suppress)
+    WHERE m.message_id = r.message_id
+    RETURNING
         m.message_id, m.account_id, m.campaign_id, m.recipient, m.attempt, m.marked_at, m.settled_at, m.send_after,
         m.status, m.reply, r.outcome, r.suppress
-    FROM unnest(%(ids)s::bigint[], %(outcomes)s::text[], %(suppress)s::boolean[]) AS r(message_id, outcome, suppress)
-    JOIN messages m USING (message_id)
 ),
 history AS (
     INSERT INTO attempts (message_id, attempt, account_id, marked_at, settled_at, outcome, reply)
@@ -91,6 +93,18 @@ history AS (
     FROM settled
     WHERE status = 'queued' AND outcome IN ('try_later', 'uncertain')
     ON CONFLICT DO NOTHING
+),
+seconds AS (
+    -- An attempt whose outcome nobody knows may have been delivered, so it counts against the limits.
+    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, retried)
+    SELECT
+        account_id, date_trunc('second', settled_at), coalesce(campaign_id, 0), %(writer_id)s::bigint,
+        count(*) FILTER (WHERE outcome = 'uncertain'), count(*) FILTER (WHERE outcome = 'try_later')
+    FROM settled
+    WHERE status = 'queued'
+    GROUP BY 1, 2, 3
+    ON CONFLICT (account_id, at_second, campaign_id, writer_id)
+    DO UPDATE SET sent = t.sent + excluded.sent, retried = t.retried + excluded.retried
 ),
 bounced AS (
     INSERT INTO suppressions (account_id, email_key, reason, note, message_id, created_at)

@@ -14,7 +14,9 @@ from worker.db import many, maybe, one
 from worker.limiter import Limit, LimiterDown
 from worker.services import WorkerServices
 
-LOOK_AGAIN_S = 1.0  # when woken batches have not used their permits yet, and so the next instant is not known
+#: How soon to look again when woken batches have not used their permits yet, and so the next instant is not known. The
+#: permits of a burst come back one after the other, so what is lost by looking late is at most this share of a window.
+LOOK_AGAIN_MAX_S, LOOK_AGAIN_MIN_S, LOOK_AGAIN_SHARE = 1.0, 0.05, 0.01
 
 
 async def run(services: WorkerServices, *, id: int, epoch: int) -> None:
@@ -24,10 +26,10 @@ async def run(services: WorkerServices, *, id: int, epoch: int) -> None:
     try:
         free, wait_s = await services.limiter.free_permits(_limit(row)) if row["max_count"] else (1_000_000, 0.0)
     except LimiterDown:
-        free, wait_s = 0, LOOK_AGAIN_S
+        free, wait_s = 0, LOOK_AGAIN_MAX_S
     if free > 0:
         await many(services.pool, queries.batches.wake_waiting, limit_id=id, free=free, now=services.now())
-        wait_s = LOOK_AGAIN_S
+        wait_s = min(max(row["window_s"] * LOOK_AGAIN_SHARE, LOOK_AGAIN_MIN_S), LOOK_AGAIN_MAX_S)
     if (await one(services.pool, queries.batches.has_waiting, limit_id=id))["waiting"]:
         await plan_resume(services, limit_id=id, wait_s=wait_s)
 

@@ -46,7 +46,7 @@ def mark(campaign: MadeCampaign, n: int, attempt: int = 0, epoch: int = 1) -> Ma
 
 
 def result(message_id: int, status: Any = "sent", outcome: Any = None, *, attempt: int = 1, **more: Any) -> Result:
-    return Result(message_id, attempt, status, outcome or status, "250 2.0.0 OK", utc_now(), **more)
+    return Result(message_id, attempt, status, outcome or status, "250 2.0.0 OK", **more)
 
 
 def message(db: Any, message_id: int) -> dict[str, Any]:
@@ -292,3 +292,14 @@ def test_a_mark_whose_commit_was_not_acknowledged_is_recognised_when_it_is_repea
     assert with_ledger(database_url, work) == "marked"
     assert lost == [campaign.message_ids[0]]
     assert message(db, campaign.message_ids[0])["attempt"] == 1
+
+
+def test_a_reply_is_kept_to_the_letter_whatever_it_contains(db: Any, database_url: str, campaign: MadeCampaign) -> None:
+    reply = 'nil "quoted" \\ {brace}, comma \x00 NULL é'
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.exchange(None, mark(campaign, 0))
+        await ledger.exchange(Result(campaign.message_ids[0], 1, "failed", "failed", reply), None)
+
+    with_ledger(database_url, work)
+    assert message(db, campaign.message_ids[0])["reply"] == reply.replace("\x00", "")
