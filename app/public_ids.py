@@ -25,6 +25,7 @@ PREFIXES: dict[Kind, str] = {
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
+_PAIRS = [high + low for high in _DIGITS for low in _DIGITS]  # two digits at once: half the divisions
 _SIZE = 22  # 62 ** 22 > 2 ** 128
 _TAGS: dict[str, bytes] = {kind: hashlib.blake2b(kind.encode(), digest_size=8).digest() for kind in PREFIXES}
 
@@ -60,11 +61,11 @@ class PublicIds:
 
 def _to_base62(block: bytes) -> str:
     number = int.from_bytes(block)
-    digits = []
-    for _ in range(_SIZE):
-        number, remainder = divmod(number, 62)
-        digits.append(_DIGITS[remainder])
-    return "".join(reversed(digits))
+    pairs = []
+    for _ in range(_SIZE // 2):
+        number, remainder = divmod(number, 3844)
+        pairs.append(_PAIRS[remainder])
+    return "".join(reversed(pairs))
 
 
 def _from_base62(digits: str) -> bytes | None:

@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import psycopg
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 
 from sql import Query
@@ -22,9 +24,10 @@ AsyncPool = AsyncConnectionPool[AsyncConn]
 SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=120s -c idle_in_transaction_session_timeout=60s"
 
 
-async def _set_autocommit(conn: AsyncConn) -> None:
+async def _configure(conn: AsyncConn) -> None:
     # Not as a pool keyword: psycopg would apply it to the constructor, which Procrastinate's connector overrides.
     await conn.set_autocommit(True)
+    set_json_loads(orjson.loads, conn)
 
 
 def connection_arguments(application_name: str) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         timeout=10.0,
         max_idle=300.0,
         reconnect_timeout=600.0,
-        configure=_set_autocommit,
+        configure=_configure,
         check=AsyncConnectionPool.check_connection,
         kwargs=connection_arguments(application_name),
         open=False,

@@ -79,7 +79,7 @@ class Unsent:
     reply: str
 
 
-MarkAnswer = Literal["marked", "suppressed", "stopped", "none"]
+MarkAnswer = Literal["marked", "suppressed", "stopped", "none", "overtaken", "overtaken_marked"]
 
 
 @dataclass(slots=True)
@@ -107,7 +107,9 @@ class Ledger:
         """Record a result, ask for a mark, and return when both are durable.
 
         Returns  "marked": send it; "suppressed": it was settled as such; "stopped": its campaign is paused, cancelled
-                 or under another epoch, or another worker has it; "none": no mark was asked for.
+                 or under another epoch, or another worker has it; "none": no mark was asked for. "overtaken": the
+                 result did not count, since this process was taken for dead and its messages went to another; with
+                 "overtaken_marked" the mark was given all the same.
         """
         entry = _Entry(result, mark, asyncio.get_running_loop().create_future())
         self._pending.append(entry)
@@ -193,12 +195,16 @@ class Ledger:
         marks = [entry.mark for entry in group if entry.mark is not None]
         results = [entry.result for entry in group if entry.result is not None]
         marked: set[int] = set()
+        overtaken: set[int] = set()
         if again and marks:
             # The commit before this one may have happened although its answer was lost.
             marked.update(await self._already_marked(conn, marks))
         todo = [mark for mark in marks if mark.message_id not in marked]
         if todo or results:
-            marked.update(await self._commit_group(conn, results, todo))
+            now_marked, counted = await self._commit_group(conn, results, todo)
+            marked.update(now_marked)
+            if not again:  # else they may have counted the first time
+                overtaken = {result.message_id for result in results}.difference(counted)
         if unsent:
             await many(
                 conn, queries.ledger.settle_unsent, now=self._now(), writer_id=self._writer_id,
@@ -210,12 +216,14 @@ class Ledger:
         if refused:
             rows = await many(conn, queries.ledger.settle_unmarked, ids=refused, now=self._now())
             suppressed = {row["message_id"] for row in rows}
-        return [_answer(entry.mark, marked, suppressed) for entry in group]
+        return [_answer(entry, marked, suppressed, overtaken) for entry in group]
 
-    async def _commit_group(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> list[int]:
-        """Write results and marks in one transaction, and return the ids that were marked."""
+    async def _commit_group(
+        self, conn: AsyncConn, results: list[Result], marks: list[Mark]
+    ) -> tuple[list[int], list[int]]:
+        """Write results and marks in one transaction; return the ids that were marked, and those whose result counted."""
         if not any(result.has_follow_up for result in results):
-            return (await self._move(conn, results, marks))[0]
+            return await self._move(conn, results, marks)
         async with conn.transaction():
             marked, settled = await self._move(conn, results, marks)
             counted = set(settled)
@@ -226,7 +234,7 @@ class Ledger:
                     outcomes=[r.outcome for r in following], next=[r.next_at for r in following],
                     burns=[r.burn for r in following], suppress=[r.suppress for r in following],
                 )  # fmt: skip
-        return marked
+        return marked, settled
 
     async def _move(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> tuple[list[int], list[int]]:
         """The hot statement. Arrays go as PostgreSQL's own text: psycopg writes lists element by element, in Python."""
@@ -258,9 +266,13 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\0", "") + '"'
 
 
-def _answer(mark: Mark | None, marked: set[int], suppressed: set[int]) -> MarkAnswer:
+def _answer(entry: _Entry, marked: set[int], suppressed: set[int], overtaken: set[int]) -> MarkAnswer:
+    mark = entry.mark
+    is_marked = mark is not None and mark.message_id in marked
+    if entry.result is not None and entry.result.message_id in overtaken:
+        return "overtaken_marked" if is_marked else "overtaken"
     if mark is None:
         return "none"
-    if mark.message_id in marked:
+    if is_marked:
         return "marked"
     return "suppressed" if mark.message_id in suppressed else "stopped"

@@ -21,7 +21,7 @@ from app.content.compiled import CompiledContent, RenderFault
 from app.domain.links import sign_unsubscribe
 from app.domain.outcome import Accepted, Bounced, NotSent, Refused, TryLater, Uncertain, decide_outcome
 from app.domain.schedule import Kind, next_try
-from worker.ledger import Mark, Result, Unsent
+from worker.ledger import Mark, MarkAnswer, Result, Unsent
 from worker.limiter import Lease, Limit, LimiterDown
 from worker.services import WorkerServices
 from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection
@@ -30,6 +30,7 @@ PERMITS_FIRST = 20  # asked for at once; doubles while they are used up within L
 PERMITS_MAX = 500
 LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the window moves with the sends
 LIMITER_PAUSE_S = 0.5
+OVERTAKEN = "this process was silent, and another took over"
 
 #: A campaign may take weeks under its limits; what ends a message's tries is how long its own recipient has refused it.
 #: With the steps of `next_try`, the 13th such failure is 72 h after the first.
@@ -125,6 +126,7 @@ class Run:
         self._how_many = how_many  # messages that are still to be taken: no more permits than that
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
+        self._is_overtaken = False
         #: Messages taken from `items` and not sent: their permit or mark did not come.
         self.left_over: list[Item] = []
         self.sent = 0
@@ -143,19 +145,20 @@ class Run:
                     connection.drop_ahead()
                     return Ending("relay", wait_s=0.0)
                 delivery = await connection.deliver(
-                    current.envelope, current.data, ahead=ahead.envelope if ahead is not None else None
-                )
+                    current.envelope, current.data, ahead=ahead.envelope if ahead is not None else None,
+                    may_send=self._lease.is_valid,
+                )  # fmt: skip
                 result = self._judge(current.item, delivery)
                 if not connection.usable:
                     await self._exchange(result)
                     await self._give_up([ahead], delivery.reason or "the connection ended")
                     return self._ending or Ending("relay", reason=connection.why)
-                if connection.pipelining:
-                    current, ahead = ahead, await self._take(result, connection)
-                    if current is None:
-                        current, ahead = ahead, None
-                else:
-                    current = await self._take(result, connection)
+                taken = await self._take(result, connection)
+                if self._is_overtaken:
+                    connection.drop_ahead()
+                    await self._give_up([ahead], OVERTAKEN)
+                    break
+                current, ahead = (taken, None) if ahead is None else (ahead, taken)
         except asyncio.CancelledError:
             self._record_interruption(current, ahead, connection)
             raise
@@ -185,15 +188,20 @@ class Run:
                     await self._exchange(result)
                 return None
             item = outgoing.item
-            answer = await self._services.ledger.exchange(result, Mark(item.message_id, item.attempt, self._epoch))
+            answer = await self._exchange(result, Mark(item.message_id, item.attempt, self._epoch))
             result = None
             if answer == "marked":
                 return outgoing
+            if answer == "overtaken_marked":
+                await self._give_up([outgoing], OVERTAKEN)
+                return None
             self._lease.open -= 1
             self._lease.free += 1
             # Of a campaign: all the others would be, too. An API message may have been cancelled on its own.
             if answer == "stopped" and self._kind == "campaign":
                 self._ending = self._ending or Ending("stopped")
+                return None
+            if answer == "overtaken":
                 return None
 
     async def _prepare(self, connection: SmtpConnection) -> Outgoing | None:
@@ -324,5 +332,10 @@ class Run:
                 self._lease.open -= 1
                 await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
 
-    async def _exchange(self, result: Result) -> None:
-        await self._services.ledger.exchange(result, None)
+    async def _exchange(self, result: Result | None, mark: Mark | None = None) -> MarkAnswer:
+        answer = await self._services.ledger.exchange(result, mark)
+        if answer in ("overtaken", "overtaken_marked"):
+            # This process stood still and was taken for dead: what it had marked is another's to send by now.
+            self._is_overtaken = True
+            self._ending = Ending("stopped")
+        return answer

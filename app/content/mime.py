@@ -41,7 +41,14 @@ def join_quoted_printable(fragments: Sequence[bytes]) -> bytes:
 
 
 def has_long_line(body: bytes) -> bool:
-    return max(map(len, body.split(b"\n"))) > LINE_SIZE_MAX + 1  # with its CR
+    """Whether a line is longer than SMTP takes. From one line end to the last one in reach: a look for each kilobyte."""
+    start, reach = 0, LINE_SIZE_MAX + 2  # with its CRLF
+    while len(body) - start > reach:
+        end = body.rfind(b"\n", start, start + reach)
+        if end < 0:
+            return True
+        start = end + 1
+    return len(body) - (body.rfind(b"\n") + 1) > LINE_SIZE_MAX
 
 
 def part_headers(subtype: str, *, encoding: str) -> bytes:

@@ -15,6 +15,7 @@ A connection that broke is never used again. What a break means for the message 
 cannot have left this process is `not_sent`, one that may have is `uncertain`.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -113,12 +114,17 @@ class SmtpConnection:
         """An envelope is announced: the next `deliver` must be for it, or `drop_ahead` be called."""
         return self._announced is not None
 
-    async def deliver(self, envelope: Envelope, data: bytes, *, ahead: Envelope | None = None) -> DeliveryResult:
+    async def deliver(
+        self, envelope: Envelope, data: bytes, *, ahead: Envelope | None = None,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> DeliveryResult:  # fmt: skip
         """Send one message.
 
         data    CRLF lines, not dot-stuffed.
         ahead   the next message's envelope, which `deliver` will be called with next: its commands leave together with
                 this body. Ignored without PIPELINING. Its DATA cannot be taken back: see `drop_ahead`.
+        may_send  asked when the relay is ready for the body, with nothing between the answer and the write. If not, the
+                connection is closed and the message is `not_sent`.
 
         Returns  always, except on cancellation: then the connection is closed, `interrupted` holds what is true of this
                  message, and CancelledError goes on.
@@ -129,6 +135,9 @@ class SmtpConnection:
             return refusal
         try:
             await self._settle_envelope(envelope)
+            if not may_send():
+                self._wire.abort("it may not be sent any more")
+                return self._broken_off()
             reply = await self._send_data(data, ahead)
         except _Refused as refused:
             return self._replied(refused.stage, refused.reply, ahead)

@@ -348,3 +348,9 @@ def test_a_bad_sender_or_source_is_refused_when_compiled() -> None:
         compile_content(source(from_email="nobody"))
     with pytest.raises(ValueError, match="not closed"):
         compile_content(source(subject="{{ a"))
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 500, 997, 998, 999, 1000, 1996]), min_size=1, max_size=6), st.booleans())
+def test_a_line_over_998_octets_is_seen_wherever_it_stands(sizes: list[int], ends: bool) -> None:
+    body = b"\r\n".join(b"x" * size for size in sizes) + (b"\r\n" if ends else b"")
+    assert mime.has_long_line(body) == any(size > 998 for size in sizes)
