@@ -1,0 +1,42 @@
+/** Contacts, lists and suppressions. */
+import { infiniteQueryOptions, keepPreviousData } from "@tanstack/react-query";
+import * as z from "zod";
+import { instant, nextCursor, pageOf } from "@/api/fields";
+import { API, get, patch, post, remove } from "@/api/http";
+
+export const contactSchema = z.object({
+  id: z.string(),
+  email: z.string(),
+  attributes: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).default({}),
+  suppressed: z
+    .string()
+    .nullish()
+    .transform((reason) => reason ?? null),
+  created_at: instant,
+});
+export type Contact = z.infer<typeof contactSchema>;
+
+export type ContactFilter = { q?: string | undefined; list_id?: string | undefined };
+
+export function contactsQuery(filter: ContactFilter) {
+  return infiniteQueryOptions({
+    queryKey: ["contacts", "list", filter],
+    queryFn: ({ pageParam, signal }) =>
+      get(`${API}/contacts`, pageOf(contactSchema), { params: { ...filter, limit: 200, cursor: pageParam }, signal }),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: nextCursor,
+    placeholderData: keepPreviousData,
+  });
+}
+
+export function createContact(input: { email: string; attributes: Record<string, string> }) {
+  return post(`${API}/contacts`, contactSchema, input);
+}
+
+export function updateContact(id: string, input: { attributes: Record<string, string | null> }) {
+  return patch(`${API}/contacts/${id}`, contactSchema, input);
+}
+
+export function deleteContact(id: string) {
+  return remove(`${API}/contacts/${id}`);
+}

@@ -1,0 +1,133 @@
+import { screen, waitFor, within } from "@testing-library/react";
+import { beforeAll, expect, test, vi } from "vitest";
+import { ok, problem } from "@/testing/mock-api";
+import { renderApp, warmUp } from "@/testing/render-app";
+import * as sample from "@/testing/sample";
+
+const V = "/api/v1";
+
+beforeAll(warmUp, 120_000);
+
+test("what is typed is saved by itself", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=content");
+  const subject = await screen.findByLabelText("Subject");
+  await user.clear(subject);
+  await user.type(subject, "Hello");
+  await waitFor(() => expect(calls.findLast((call) => call.method === "PATCH")?.body).toEqual({ subject: "Hello" }), {
+    timeout: 4000,
+  });
+  expect(await screen.findByText("Draft saved")).toBeInTheDocument();
+});
+
+test("a fault that the server finds lands at its field, and the rest is saved", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=content", {
+    [`PATCH ${V}/campaigns/*`]: ({ body }) =>
+      typeof body === "object" && body !== null && "subject" in body
+        ? problem(422, "invalid_input", "Some fields cannot be taken.", [
+            { pointer: "/subject", detail: "{{ nickname }} is not known to this audience", code: "unknown_tag" },
+          ])
+        : ok({ ...sample.readyDraft, ...(typeof body === "object" ? body : {}) }),
+  });
+  await user.type(await screen.findByLabelText("Subject"), " x");
+  await user.type(screen.getByLabelText("Preview text"), "!");
+  expect(
+    await screen.findByText("{{ nickname }} is not known to this audience.", undefined, { timeout: 4000 }),
+  ).toBeInTheDocument();
+  await waitFor(() =>
+    expect(
+      calls.some((call) => call.method === "PATCH" && JSON.stringify(call.body).startsWith('{"preview_text"')),
+    ).toBe(true),
+  );
+  expect(screen.getByText("Kept in this browser")).toBeInTheDocument();
+});
+
+test("nothing typed is lost when the page is loaded again before it was saved", async () => {
+  localStorage.setItem("mailtide-draft-cmp_5", JSON.stringify({ subject: "Kept words" }));
+  renderApp("/campaigns/cmp_5/compose?step=content");
+  expect(await screen.findByLabelText("Subject")).toHaveValue("Kept words");
+});
+
+test("an unknown merge tag is told while writing", async () => {
+  renderApp("/campaigns/cmp_5/compose?step=content", {
+    [`GET ${V}/campaigns/*`]: ok({ ...sample.readyDraft, subject: "Hi {{ nickname }}" }),
+  });
+  expect(await screen.findByText(/The audience does not have {{ nickname }}/)).toBeInTheDocument();
+});
+
+test("pasted addresses become the audience, each once", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_4/compose");
+  await user.click(await screen.findByRole("tab", { name: "Paste" }));
+  await user.click(await screen.findByLabelText("Addresses"));
+  await user.paste("email,first_name\nada@mail.example,Ada\nADA@mail.example,Ada\nnobody");
+  expect(await screen.findByText(/1 address/)).toBeInTheDocument();
+  await user.click(screen.getByRole("button", { name: "Use this address" }));
+  await waitFor(() =>
+    expect(calls.find((call) => call.method === "PATCH")?.body).toEqual({
+      audience: { contacts: [{ first_name: "Ada", email: "ADA@mail.example" }] },
+    }),
+  );
+});
+
+test("the launch shows the forecast first, and is off with the reason while something is missing", async () => {
+  const { user, calls, unmount } = renderApp("/campaigns/cmp_5/compose?step=schedule");
+  await user.click(await screen.findByRole("button", { name: "Launch now" }));
+  const confirm = await screen.findByRole("button", { name: /Launch now to 12,319/ });
+  expect(calls.some((call) => call.path.endsWith("/launch"))).toBe(false);
+  await user.click(confirm);
+  await waitFor(() => expect(calls.find((call) => call.path.endsWith("/launch"))?.body).toEqual({}));
+  unmount();
+  renderApp("/campaigns/cmp_4/compose?step=schedule");
+  expect(await screen.findByRole("button", { name: /Launch now/ })).toHaveAccessibleDescription(/Choose who gets it/);
+});
+
+test("a scheduled launch can be undone", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=schedule", {
+    [`POST ${V}/campaigns/*/launch`]: ok({ ...sample.scheduledCampaign, id: "cmp_5" }),
+  });
+  await user.click(await screen.findByRole("radio", { name: /At a time/ }));
+  await user.click(
+    within(screen.getByRole("complementary", { name: "Forecast" })).getByRole("button", { name: "Schedule" }),
+  );
+  await user.click(await screen.findByRole("button", { name: /Schedule to/ }));
+  await user.click(await screen.findByRole("button", { name: "Undo" }));
+  await waitFor(() => expect(calls.some((call) => call.path.endsWith("/unschedule"))).toBe(true));
+});
+
+/** jsdom has no upload: this one is over at once. */
+class InstantUpload {
+  upload: { onprogress: ((event: { lengthComputable: boolean; loaded: number; total: number }) => void) | null } = {
+    onprogress: null,
+  };
+  onload: (() => void) | null = null;
+  status = 201;
+  responseText = JSON.stringify(sample.importJob({ status: "awaiting_mapping", mapping: null }));
+  open() {}
+  setRequestHeader() {}
+  abort() {}
+  send() {
+    setTimeout(() => {
+      this.upload.onprogress?.({ lengthComputable: true, loaded: 1, total: 1 });
+      this.onload?.();
+    }, 0);
+  }
+}
+
+test("a CSV file shows its columns with their guessed meaning, goes up, and becomes the audience", async () => {
+  vi.stubGlobal("XMLHttpRequest", InstantUpload);
+  const { user, calls } = renderApp("/campaigns/cmp_4/compose");
+  const file = new File(["E-Mail;Vorname;Ort\nada@mail.example;Ada;Bremen\n"], "customers.csv", { type: "text/csv" });
+  await user.upload(await screen.findByLabelText("CSV file", { selector: "input" }), file);
+  expect(await screen.findByRole("combobox", { name: "Meaning of E-Mail" })).toHaveTextContent("Email address");
+  expect(screen.getByRole("combobox", { name: "Meaning of Vorname" })).toHaveTextContent("First name");
+  await screen.findByText(/uploaded/);
+  await user.click(screen.getByRole("button", { name: "Import the contacts" }));
+  await waitFor(() =>
+    expect(calls.find((call) => call.path.endsWith("/start"))?.body).toEqual({
+      mapping: { email: "E-Mail", first_name: "Vorname", city: "Ort" },
+      on_conflict: "update",
+    }),
+  );
+  await waitFor(() =>
+    expect(calls.find((call) => call.method === "PATCH")?.body).toEqual({ audience: { import_id: "imp_1" } }),
+  );
+});

@@ -1,0 +1,60 @@
+import { screen, waitFor } from "@testing-library/react";
+import { beforeAll, expect, test } from "vitest";
+import { ok, problem } from "@/testing/mock-api";
+import { renderApp, warmUp } from "@/testing/render-app";
+import * as sample from "@/testing/sample";
+
+const V = "/api/v1";
+
+beforeAll(warmUp, 120_000);
+const signedOut = problem(401, "not_signed_in", "Sign in first.");
+
+test("a visitor without a session is led to the sign-in, and then to the page that was asked for", async () => {
+  let isIn = false;
+  const { user, router } = renderApp("/campaigns?status=sent", {
+    [`GET ${V}/me`]: () => (isIn ? ok(sample.me) : signedOut),
+    "POST /auth/demo": () => {
+      isIn = true;
+      return ok(sample.me, 201);
+    },
+  });
+  await user.click(await screen.findByRole("button", { name: /Try the demo/ }));
+  expect(await screen.findByRole("heading", { name: "Campaigns" })).toBeInTheDocument();
+  expect(router.state.location.href).toBe("/campaigns?status=sent");
+});
+
+test("a session that ends while a page is open brings the sign-in with the way back", async () => {
+  const { router } = renderApp("/contacts?q=ada", { [`GET ${V}/contacts`]: signedOut });
+  await waitFor(() => expect(router.state.location.pathname).toBe("/sign-in"));
+  expect(router.state.location.search).toEqual({ next: "/contacts?q=ada" });
+});
+
+test("the way back never leads to another site", async () => {
+  const { user, router } = renderApp("/sign-in?next=%2F%2Fevil.example");
+  await user.click(await screen.findByRole("button", { name: /Try the demo/ }));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/"));
+});
+
+test("a lost connection shows a banner and recovers by itself", async () => {
+  let isLost = false;
+  renderApp("/lists", {
+    [`GET ${V}/lists`]: () => (isLost ? "lost" : ok({ data: sample.lists, next_cursor: null })),
+    "GET /healthz": () => (isLost ? "lost" : ok({})),
+  });
+  await screen.findByText("Newsletter");
+  isLost = true;
+  const { reportConnection } = await import("@/lib/connection");
+  reportConnection(true);
+  expect(await screen.findByText(/The connection is lost/)).toBeInTheDocument();
+  expect(screen.getByText("Newsletter")).toBeInTheDocument();
+  isLost = false;
+  await waitFor(() => expect(screen.queryByText(/The connection is lost/)).not.toBeInTheDocument(), { timeout: 6000 });
+});
+
+test("signing out ends the session and shows the sign-in", async () => {
+  const { user, router, calls } = renderApp("/");
+  await user.click((await screen.findAllByText("Demo visitor"))[0] ?? document.body);
+  await user.click(await screen.findByRole("menuitem", { name: "Sign out" }));
+  await waitFor(() => expect(router.state.location.pathname).toBe("/sign-in"));
+  expect(calls.some((call) => call.method === "POST" && call.path === "/auth/logout")).toBe(true);
+});

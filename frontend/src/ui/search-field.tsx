@@ -1,0 +1,35 @@
+import { Search } from "lucide-react";
+import { useEffect, useState } from "react";
+
+type SearchFieldProps = { label: string; value: string; onSearch: (text: string) => void };
+
+/** Waits until the typing pauses: one question to the server per thought, not per key. */
+const PAUSE_MS = 250;
+
+export function SearchField({ label, value, onSearch }: SearchFieldProps) {
+  const [text, setText] = useState(value);
+  // The URL may change from outside (back button): then the field follows it.
+  const [seen, setSeen] = useState(value);
+  if (value !== seen) {
+    setSeen(value);
+    setText(value);
+  }
+  useEffect(() => {
+    if (text === value) return;
+    const timer = setTimeout(() => onSearch(text), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [text, value, onSearch]);
+  return (
+    <div className="control flex !min-h-9 w-full items-center gap-2 px-3 sm:w-64">
+      <Search aria-hidden className="size-4 shrink-0 text-ink-3" />
+      <input
+        type="search"
+        aria-label={label}
+        placeholder={label}
+        value={text}
+        onChange={(event) => setText(event.target.value)}
+        className="w-full min-w-0 bg-transparent text-sm text-ink outline-none"
+      />
+    </div>
+  );
+}
