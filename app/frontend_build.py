@@ -47,17 +47,13 @@ def _build(say: Callable[[str], None], frontend: Path) -> None:
 
 
 def install_packages(say: Callable[[str], None], frontend: Path = FRONTEND) -> None:
-    """Install what package-lock.json names, once for each lock file. Raises BuildError.
-
-    Not by `npm ci`: it refuses a lock file that leaves out the optional packages of other platforms, which is what npm
-    writes where the registry does not offer them. `--no-save` keeps to the lock file as well, and leaves it as it is.
-    """
+    """Install exactly what package-lock.json names, once for each lock file. Raises BuildError."""
     locked = hashlib.sha256((frontend / "package-lock.json").read_bytes()).hexdigest()
     stamp = frontend / "node_modules" / ".mailtide-lock"
     if _read(stamp) == locked:
         return
     say("installing the dashboard's packages (once; about a minute)")
-    npm(["install", "--no-save", "--no-audit", "--no-fund"], frontend)
+    npm(["ci", "--no-audit", "--no-fund"], frontend)
     stamp.write_text(locked, encoding="utf-8")
 
 
