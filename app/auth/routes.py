@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from app.api.context import json_response, services
 from app.api.me import AccountOutput, UserOutput, shape_account, shape_user
 from app.auth import google
-from app.auth.sessions import begin_session, clear_cookie, end_session, set_cookie
+from app.auth.sessions import begin_session, clear_cookie, end_session, load_caller, set_cookie
 from app.auth.sessions import init_app as init_sessions
 from app.auth.throttle import Throttle
 from app.clock import utc_now
@@ -29,8 +29,11 @@ _login_throttle = Throttle(burst=60, every_s=1.0)
 
 
 class OptionsOutput(BaseModel):
+    """`signed_in` lets a page ask without being refused: a browser reports each 401 as an error."""
+
     demo: bool
     google: bool
+    signed_in: bool
 
 
 class SignedInOutput(BaseModel):
@@ -48,9 +51,15 @@ def _init(state: BlueprintSetupState) -> None:
 @blueprint.get("/options")
 @blueprint.output(OptionsOutput)
 def get_options() -> Response:
-    """Which ways to sign in there are"""
+    """Which ways to sign in there are, and whether the caller is signed in already"""
     settings = services().settings
-    return json_response({"demo": settings.demo_mode, "google": bool(settings.google_client_id)})
+    return json_response(
+        {
+            "demo": settings.demo_mode,
+            "google": bool(settings.google_client_id),
+            "signed_in": load_caller(request) is not None,
+        }
+    )
 
 
 @blueprint.post("/demo")

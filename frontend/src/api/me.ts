@@ -19,12 +19,11 @@ export const meQuery = queryOptions({
   staleTime: 60_000,
 });
 
-const optionsSchema = z.object({ demo: z.boolean(), google: z.boolean() });
+const optionsSchema = z.object({ demo: z.boolean(), google: z.boolean(), signed_in: z.boolean() });
 
 export const signInOptionsQuery = queryOptions({
   queryKey: ["auth-options"],
   queryFn: ({ signal }) => get("/auth/options", optionsSchema, { signal }),
-  staleTime: 60_000,
 });
 
 export function startDemo() {

@@ -12,7 +12,7 @@ import {
 import * as z from "zod";
 import { STATUSES } from "@/api/campaigns";
 import { ApiError, forgetAnswers } from "@/api/http";
-import { meQuery } from "@/api/me";
+import { meQuery, signInOptionsQuery } from "@/api/me";
 import { MESSAGE_STATUSES } from "@/api/messages";
 import { newQueryClient } from "@/api/query";
 import { PageError, PageNotFound } from "@/app/page-error";
@@ -43,12 +43,14 @@ const appRoute = createRoute({
   getParentRoute: () => rootRoute,
   id: "app",
   beforeLoad: async ({ context, location }) => {
+    const toSignIn = () => redirect({ to: "/sign-in", search: location.href === "/" ? {} : { next: location.href } });
+    // Asked first, because the browser reports the refusal of `me` as an error in its console.
+    const isKnown = context.queryClient.getQueryData(meQuery.queryKey) !== undefined;
+    if (!isKnown && !(await context.queryClient.fetchQuery(signInOptionsQuery)).signed_in) throw toSignIn();
     try {
       await context.queryClient.ensureQueryData(meQuery);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) {
-        throw redirect({ to: "/sign-in", search: location.href === "/" ? {} : { next: location.href } });
-      }
+      if (error instanceof ApiError && error.status === 401) throw toSignIn();
       throw error;
     }
   },

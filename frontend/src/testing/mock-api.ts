@@ -19,7 +19,7 @@ const byId = (all: Array<{ id: string }>) => (request: { params: string[] }) =>
 /** All of the API with sample data. `*` stands for one part of the path. */
 export function sampleRoutes(): Routes {
   return {
-    "GET /auth/options": ok({ demo: true, google: true }),
+    "GET /auth/options": ok({ demo: true, google: true, signed_in: true }),
     "POST /auth/demo": ok(sample.me, 201),
     "POST /auth/logout": { status: 204 },
     "GET /healthz": ok({}),

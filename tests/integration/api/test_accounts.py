@@ -83,7 +83,7 @@ def test_without_demo_mode_there_is_no_demo(settings: Settings) -> None:
     try:
         client = app.test_client()
         assert client.post("/auth/demo").status_code == 404
-        assert client.get("/auth/options").json == {"demo": False, "google": False}
+        assert client.get("/auth/options").json == {"demo": False, "google": False, "signed_in": False}
         assert client.get("/auth/google/login").status_code == 404
     finally:
         close_app(app)

@@ -295,6 +295,8 @@ export type MailPageOutput = {
 
 /**
  * OptionsOutput
+ *
+ * `signed_in` lets a page ask without being refused: a browser reports each 401 as an error.
  */
 export type OptionsOutput = {
     /**
@@ -305,6 +307,10 @@ export type OptionsOutput = {
      * Google
      */
     google: boolean;
+    /**
+     * Signed In
+     */
+    signed_in: boolean;
 };
 
 /**

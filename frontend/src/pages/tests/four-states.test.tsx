@@ -33,7 +33,7 @@ const CASES: Case[] = [
     route: "GET /auth/options",
     error: /ways to sign in could not be loaded/,
     data: /Try the demo/,
-    empty: { answer: ok({ demo: false, google: false }), text: /No way to sign in is set up/ },
+    empty: { answer: ok({ demo: false, google: false, signed_in: false }), text: /No way to sign in is set up/ },
   },
   {
     page: "overview",
