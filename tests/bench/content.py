@@ -1,18 +1,16 @@
-"""How long one recipient's message takes to make, as one JSON line: `python tests/bench/content.py [N]`."""
+"""How long one recipient's message takes to make."""
 
-import json
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from app.content.compiled import ContentSource, RenderedMessage, compile_content
+from tests.bench.options import Line, Lines, Options
+
+DEFAULT_N = 20_000
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
+def run(options: Options) -> Lines:
+    count = options.size(DEFAULT_N)
     paragraph = '<p style="margin:0 0 12px">A paragraph of a newsletter, with <a href="https://shop.example/?a=1">a link</a>.</p>\n'
     source = ContentSource(
         subject="{{ first_name | default('Hello') }}, your order",
@@ -24,7 +22,7 @@ def main() -> None:
     assert source.html is not None
     started = time.perf_counter()
     compiled = compile_content(source)
-    result: dict[str, object] = {"bench": "content", "messages": count, "html_bytes": len(source.html)}
+    result: Line = {"bench": "content", "n": count, "html_bytes": len(source.html)}
     result["compile_ms"] = round((time.perf_counter() - started) * 1000, 1)
     now = datetime.now(UTC)
     for name, eight_bit in (("quoted_printable_us", False), ("eight_bit_us", True)):
@@ -39,8 +37,4 @@ def main() -> None:
         result[name] = round((time.process_time() - started) / count * 1e6, 1)
         assert isinstance(made, RenderedMessage)
         result["message_bytes"] = len(made.data)
-    print(json.dumps(result))
-
-
-if __name__ == "__main__":
-    main()
+    yield result

@@ -1,32 +1,44 @@
-"""How fast a CSV becomes contacts: `python tests/bench/import_contacts.py [ROWS]`. One JSON line on stdout.
+"""How fast a CSV becomes contacts: from the first byte of the upload to `done`, through the web and a worker."""
 
-Uploads a generated file through the upload's own code, into an embedded Postgres with fsync on, then runs the importing
-process and reads its peak memory.
-"""
-
+import http.client
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import IO, Any
 
-import psycopg
-from psycopg.rows import dict_row
+from app.commands.api_keys import create_api_key
+from tests.bench.figures import figure
+from tests.bench.options import Line, Lines, Options, say, wait_for
+from tests.bench.proc import watching
+from tests.bench.rows import relayed_account
+from tests.bench.stack import Child, Stack, running_stack
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
+DEFAULT_SIZES = (100_000, 1_000_000)
+SECONDS_AT_MOST = 15
+GROWTH_AT_MOST_MB = 100
+_MAPPING = {"email": "E-Mail", "first_name": "First name", "last_name": "Last name", "city": "City", "plan": "Plan"}
 
-from app.commands.imports import begin_upload, finish_upload, start_import, store_chunk  # noqa: E402
-from app.content.csv_intake import Intake  # noqa: E402
-from app.embedded import EmbeddedPostgres  # noqa: E402
-from sql.migrate import migrate  # noqa: E402
 
-PIECE_SIZE = 256 * 1024
+def run(options: Options) -> Lines:
+    sizes = (options.n,) if options.n is not None else DEFAULT_SIZES
+    with running_stack() as stack:
+        web, port = stack.start_web()
+        (worker,) = stack.start_workers(1)
+        line: Line = {}
+        for rows in sizes:
+            say(f"import: {rows} rows")
+            with tempfile.TemporaryFile() as file:
+                for piece in generate(rows):
+                    file.write(piece)
+                line = _measure(stack, port, web, worker, file, rows)
+            yield line
+        yield figure("import of a million", line["total_s"], unit="s", at_most=SECONDS_AT_MOST, n=sizes[-1])
+        yield figure(
+            "import, memory of web and worker +", line["web_growth_mb"] + line["worker_growth_mb"], unit="MB",
+            at_most=GROWTH_AT_MOST_MB, n=sizes[-1],
+        )  # fmt: skip
 
 
 def generate(rows: int) -> Iterator[bytes]:
@@ -40,75 +52,59 @@ def generate(rows: int) -> Iterator[bytes]:
         yield "".join(lines).encode()
 
 
-def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    pieces = list(generate(rows))
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        server = EmbeddedPostgres(Path(folder) / "pg")
-        server.start()
-        try:
-            migrate(server.url)
-            print(json.dumps(measure(server.url, pieces, rows)))
-        finally:
-            server.stop()
-
-
-def measure(url: str, pieces: list[bytes], rows: int) -> dict[str, object]:
-    now = datetime.now(UTC)
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as conn:
-        conn.execute("INSERT INTO accounts (name) VALUES ('Bench')")
-        conn.execute("INSERT INTO lists (account_id, name) VALUES (1, 'Bench')")
+def _measure(stack: Stack, port: int, web: Child, worker: Child, file: IO[bytes], rows: int) -> Line:
+    client = _Client(port, _make_key(stack))
+    size = file.tell()
+    file.seek(0)
+    stack.rest()
+    with watching(web.pid, worker.pid) as (web_memory, worker_memory):
         began = time.perf_counter()
-        import_id = begin_upload(conn, account_id=1, filename="bench.csv", now=now)
-        intake, ordinal = Intake(), 0
-        for piece in pieces:
-            for chunk in intake.feed(piece):
-                store_chunk(conn, import_id=import_id, ordinal=ordinal, data=chunk)
-                ordinal += 1
-        last, facts = intake.finish()
-        for chunk in last:
-            store_chunk(conn, import_id=import_id, ordinal=ordinal, data=chunk)
-            ordinal += 1
-        with conn.transaction():
-            finish_upload(conn, account_id=1, import_id=import_id, facts=facts)
-            start_import(
-                conn,
-                account_id=1,
-                import_id=import_id,
-                mapping=facts.shape.mapping,
-                list_id=1,
-                on_conflict="update",
-                now=now,
-            )
-        uploaded = time.perf_counter()
-        peak_mib = run_import(url, import_id)
-        done = time.perf_counter()
-        row = conn.execute("SELECT * FROM imports").fetchone()
-        assert row is not None and row["status"] == "done" and row["contacts_created"] == rows, row
+        uploaded = client.call("POST", "/api/v1/imports?filename=bench.csv", file, "text/csv", size)
+        uploaded_at = time.perf_counter()
+        path = f"/api/v1/imports/{uploaded['id']}"
+        body = json.dumps({"mapping": _MAPPING}).encode()
+        client.call("POST", f"{path}/start", body, "application/json", len(body))
+
+        def ended() -> Line | None:
+            found = client.call("GET", path)
+            return found if found["status"] in ("done", "failed") else None
+
+        found = wait_for(ended, "the import is done", 60 + rows / 5000)
+        done_at = time.perf_counter()
+    assert found is not None and found["contacts_created"] == rows, found
     return {
-        "bench": "import", "rows": rows, "upload_s": round(uploaded - began, 2), "import_s": round(done - uploaded, 2),
-        "total_s": round(done - began, 2), "rows_per_s": round(rows / (done - began)), "import_peak_rss_mib": peak_mib,
+        "bench": "import", "n": rows, "file_mb": round(size / 1e6, 1), "upload_s": round(uploaded_at - began, 2),
+        "import_s": round(done_at - uploaded_at, 2), "total_s": round(done_at - began, 2),
+        "per_s": round(rows / (done_at - began)), "web_growth_mb": round(web_memory.growth_mb, 1),
+        "web_peak_mb": round(web_memory.peak_mb, 1), "worker_growth_mb": round(worker_memory.growth_mb, 1),
+        "worker_peak_mb": round(worker_memory.peak_mb, 1),
     }  # fmt: skip
 
 
-def run_import(url: str, import_id: int) -> float:
-    """Run the importing process to its end and return its peak memory in MiB."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "worker.importing", str(import_id), "1"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": url},
-    )
-    peak_mib = 0.0
-    while process.poll() is None:  # not wait4's figure, which begins at the size of the process that forked
-        with suppress(OSError, StopIteration):
-            lines = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8").splitlines()
-            high = next(line for line in lines if line.startswith("VmHWM"))
-            peak_mib = max(peak_mib, int(high.split()[1]) / 1024)
-        time.sleep(0.05)
-    assert process.returncode == 0, process.returncode
-    return round(peak_mib, 1)
+def _make_key(stack: Stack) -> str:
+    with stack.connect() as conn:
+        account_id = relayed_account(conn)
+    with stack.connect_dict() as conn:
+        made = create_api_key(
+            conn, account_id=account_id, name="Bench", scopes=("read", "send"), expires_at=None, now=datetime.now(UTC)
+        )
+    return made.secret
 
 
-if __name__ == "__main__":
-    main()
+class _Client:
+    def __init__(self, port: int, secret: str) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300, blocksize=256 * 1024)
+        self._authorization = f"Bearer {secret}"
+
+    def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", size: int = 0
+    ) -> Line:
+        headers = {"Authorization": self._authorization}
+        if body is not None:
+            headers |= {"Content-Type": content_type, "Content-Length": str(size)}
+        self._connection.request(method, path, body=body, headers=headers)
+        response = self._connection.getresponse()
+        said = response.read()
+        assert response.status in (200, 201, 202), said[:2000]
+        found: Line = json.loads(said)
+        return found

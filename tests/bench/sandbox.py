@@ -1,27 +1,25 @@
-"""How many messages a second the sandbox stores: `python -m tests.bench.sandbox`. Own PostgreSQL, fsync on.
+"""How many messages a second the sandbox stores. Client, sandbox and PostgreSQL (fsync on) share the machine."""
 
-Client, sandbox and database share the machine. Prints one line of JSON.
-"""
-
-import argparse
 import asyncio
-import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 
-import psycopg
 import uvloop
 
-from app.embedded import EmbeddedPostgres, free_port
+from app.embedded import free_port
 from app.public_ids import PublicIds
 from app.settings import RelayAddress
-from sql.migrate import migrate
-from tests.bench.smtp_client import _wait_for
+from tests.bench.figures import combine
+from tests.bench.options import Line, Lines, Options
+from tests.bench.proc import cpu_s
+from tests.bench.rows import relayed_account, value
+from tests.bench.stack import Stack, running_stack
 from worker.smtp.connection import Envelope, SmtpConnection
+
+DEFAULT_N = 20_000
+CONNECTIONS = 10
+SIZE_BYTES = 2_000
+TIMEOUT_S = 300.0
 
 _MESSAGES = """
 INSERT INTO messages (account_id, send_after, recipient)
@@ -47,50 +45,29 @@ async def _deliver_all(port: int, names: list[str], *, connections: int, line_co
     return time.perf_counter() - began_s
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--connections", type=int, default=10)
-    parser.add_argument("--count", type=int, default=20_000)
-    parser.add_argument("--size", type=int, default=2_000, help="bytes")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        postgres = EmbeddedPostgres(Path(folder) / "postgres")
-        postgres.start()
-        try:
-            url = postgres.create_database("bench")
-            migrate(url)
-            with psycopg.connect(url) as conn:
-                account = conn.execute("INSERT INTO accounts (name) VALUES ('bench') RETURNING account_id").fetchone()
-                key = conn.execute("SELECT id_key FROM installation").fetchone()
-                assert account is not None and key is not None
-                rows = conn.execute(_MESSAGES, {"account_id": account[0], "count": args.count}).fetchall()
-            names = PublicIds(bytes(key[0])).encode_many("message", [row[0] for row in rows])
-            port = free_port()
-            environment = {**os.environ, "DATABASE_URL": url, "SANDBOX_PORT": str(port)}
-            sandbox = subprocess.Popen([sys.executable, "-m", "worker.sandbox"], env=environment)
-            try:
-                _wait_for(port)
-                time.sleep(0.5)
-                with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    wall_s = runner.run(_deliver_all(
-                        port, names, connections=args.connections, line_count=args.size // 72
-                    ))  # fmt: skip
-            finally:
-                cpu = Path(f"/proc/{sandbox.pid}/stat").read_text().split()
-                sandbox.terminate()
-                status = sandbox.wait(10)
-            with psycopg.connect(url) as conn:
-                stored = conn.execute("SELECT count(*) FROM inbox").fetchone()
-            cpu_s = (int(cpu[13]) + int(cpu[14])) / os.sysconf("SC_CLK_TCK")
-            print(json.dumps({
-                "bench": "sandbox", "connections": args.connections, "messages": args.count,
-                "messages_per_s": round(args.count / wall_s), "stored": stored[0] if stored else None,
-                "sandbox_cpu_us_per_message": round(cpu_s / args.count * 1e6), "exit": status,
-            }))  # fmt: skip
-        finally:
-            postgres.stop(mode="immediate")
+def run(options: Options) -> Lines:
+    with running_stack() as stack:
+        yield combine([_measure(stack, options.size(DEFAULT_N)) for _ in range(options.repeats)])
 
 
-if __name__ == "__main__":
-    main()
+def _measure(stack: Stack, count: int) -> Line:
+    with stack.connect() as conn:
+        conn.execute("TRUNCATE inbox, messages")
+        rows = conn.execute(_MESSAGES, {"account_id": relayed_account(conn), "count": count}).fetchall()
+        key = value(conn, "SELECT id_key FROM installation")
+    names = PublicIds(bytes(key)).encode_many("message", [row[0] for row in rows])
+    port = free_port()
+    sandbox = stack.start([sys.executable, "-m", "worker.sandbox"], SANDBOX_PORT=str(port))
+    stack.wait_for_port(sandbox, port)
+    before_s = cpu_s(sandbox.pid)
+    deliver = _deliver_all(port, names, connections=CONNECTIONS, line_count=SIZE_BYTES // 72)
+    wall_s = uvloop.run(asyncio.wait_for(deliver, TIMEOUT_S))
+    used_s = cpu_s(sandbox.pid) - before_s
+    stack.stop(sandbox)
+    with stack.connect() as conn:
+        stored = value(conn, "SELECT count(*) FROM inbox")
+    assert stored == count, f"{stored} of {count} are in the inbox"
+    return {
+        "bench": "sandbox", "n": count, "connections": CONNECTIONS, "per_s": round(count / wall_s),
+        "cpu_us": round(used_s / count * 1e6),
+    }  # fmt: skip

@@ -1,58 +1,129 @@
 """Messages per second into a sink, with the full ledger on: each is marked, sent, recorded, and counted by the limiter."""
 
-import time
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from tests.bench.stack import Stack
-from tests.factories import a_scheduled_campaign, an_account, some_contacts
+from tests.bench import node
+from tests.bench.figures import combine, ratio
+from tests.bench.options import Line, Lines, Options, say, wait_for
+from tests.bench.proc import cpu_s, rss_mb
+from tests.bench.rows import clear, launched_campaign, listed_contacts, relayed_account, value
+from tests.bench.stack import Stack, running_stack, smtp_url
 
-HTML = (
-    "<html><body><p>Hello {{ first_name }},</p>"
-    + "<p>a paragraph that is the same for everybody, with enough words to be one.</p>\n" * 36
-    + "</body></html>"
-)
+DEFAULT_N = 50_000
+BASELINE_N_MAX = 10_000  # its rate does not change with N, and it takes long
+BASELINE_CONCURRENCY = (5, 10, 20, 50)
+RATIO_AT_LEAST = 12
+LEDGER_RATIO_AT_LEAST = 0.7
 
 
-def measure(stack: Stack, *, count: int, processes: int, concurrency: int) -> dict[str, Any]:
-    """Send `count` personalised messages of 3 kB and return what it took, from the first mark to the last result."""
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Connections are per process."""
+
+    processes: int
+    connections: int
+    is_ledger_on: bool = True
+
+    @property
+    def module(self) -> str:
+        return "worker.main" if self.is_ledger_on else "tests.bench.null_ledger"
+
+
+SETUPS = tuple(Setup(processes, connections) for processes in (1, 2) for connections in (5, 10, 20))
+
+
+def run(options: Options) -> Lines:
+    count = options.size(DEFAULT_N)
+    ours: dict[Setup, list[Line]] = {setup: [] for setup in SETUPS}
+    theirs: dict[int, list[Line]] = {concurrency: [] for concurrency in BASELINE_CONCURRENCY}
+    without: dict[Setup, list[Line]] = {}
+    with running_stack() as stack:
+        for turn in range(options.repeats):
+            say(f"send: turn {turn + 1} of {options.repeats}")
+            for setup, lines in ours.items():
+                lines.append(send(stack, count=count, setup=setup))
+            if not without:
+                best = max(ours, key=lambda setup: ours[setup][0]["per_s"])
+                without = {Setup(best.processes, best.connections, is_ledger_on=False): []}
+            for setup, lines in without.items():
+                lines.append(send(stack, count=count, setup=setup))
+            for concurrency, lines in theirs.items():
+                lines.append(send_baseline(stack, count=min(count, BASELINE_N_MAX), concurrency=concurrency))
+    yield from _summary(ours, theirs, without)
+
+
+def _summary(ours: dict[Setup, list[Line]], theirs: dict[int, list[Line]], without: dict[Setup, list[Line]]) -> Lines:
+    medians = [combine(lines) for lines in ours.values()]
+    baselines = [combine(lines) for lines in theirs.values()]
+    ((off_setup, off_lines),) = without.items()
+    off = combine(off_lines)
+    yield from (*medians, off, *baselines)
+    best, best_baseline = (max(lines, key=lambda line: line["per_s"]) for lines in (medians, baselines))
+    yield ratio(
+        "send", best["per_s"], best_baseline["per_s"], at_least=RATIO_AT_LEAST, ours_per_s=best["per_s"],
+        baseline_per_s=best_baseline["per_s"], ours_at=f"{best['processes']} x {best['connections']}",
+        baseline_at=best_baseline["concurrency"], n=best["n"],
+    )  # fmt: skip
+    on = combine(ours[Setup(off_setup.processes, off_setup.connections)])
+    yield ratio(
+        "ledger on : off", on["per_s"], off["per_s"], at_least=LEDGER_RATIO_AT_LEAST, on_per_s=on["per_s"],
+        off_per_s=off["per_s"], n=on["n"],
+    )  # fmt: skip
+
+
+def send(
+    stack: Stack, *, count: int, setup: Setup, smtp_port: int | None = None, bench: str = "send",
+    keep_messages: bool = False,
+) -> Line:  # fmt: skip
+    """Send `count` personalised messages and return what it took, from the claim of the first batch to the last result.
+
+    The audience is laid out before its instant, so what is measured is sending. Processor time is µs for each message.
+    """
+    say(f"{bench}: {count} messages, {setup}")
     with stack.connect() as conn:
-        account_id = an_account(conn, limit=1_000_000_000, transport="relay")
-        contacts = some_contacts(conn, account_id, count, domain=f"a{account_id}.test")
-        conn.execute("ANALYZE")
-        workers = [stack.start_worker(WORKER_CONCURRENCY=str(concurrency)) for _ in range(processes)]
-        # The audience is laid out before its instant; what is measured is sending.
-        campaign_id = a_scheduled_campaign(conn, account_id, contacts, html=HTML, in_s=6 + count / 50_000)
-        _wait(conn, "SELECT status = 'sent' FROM campaigns WHERE campaign_id = %s", campaign_id)
+        clear(conn, keep_messages=keep_messages)
+        account_id = relayed_account(conn)
+        list_id = listed_contacts(conn, account_id, count)
+        stack.rest()
+        workers = stack.start_workers(
+            setup.processes, module=setup.module, WORKER_CONCURRENCY=str(setup.connections),
+            SMTP_URL=smtp_url(smtp_port or stack.sink_port),
+        )  # fmt: skip
+        campaign_id = launched_campaign(conn, account_id, list_id, in_s=2 + count / 40_000, ahead_s=1e6)
+        laid_out = "SELECT materialised_at IS NOT NULL FROM campaigns WHERE campaign_id = %s"
+        wait_for(lambda: value(conn, laid_out, campaign_id), "the audience is laid out", 60 + count / 10_000)
+        before = _cpu(stack, [worker.pid for worker in workers])
+        is_sent = "SELECT status = 'sent' FROM campaigns WHERE campaign_id = %s"
+        wait_for(lambda: value(conn, is_sent, campaign_id), "all is sent", 40 + count / 50, every_s=0.05)
+        after = _cpu(stack, [worker.pid for worker in workers])
+        memory_mb = max(rss_mb([worker.pid]) for worker in workers)
+        stack.stop(*workers)
         row = conn.execute(
             "SELECT sum(sent), extract(epoch FROM max(finished_at) - min(started_at))::float8 FROM batches"
             " WHERE campaign_id = %s",
             (campaign_id,),
         ).fetchone()
-        assert row is not None
-        memory_mb = max(_rss_mb(worker.pid) for worker in workers)
-        for worker in workers:
-            stack.stop(worker)
+    assert row is not None
     sent, seconds = row
     assert sent == count, f"{sent} of {count} were sent"
+    worker_us, postgres_us, sink_us = ((b - a) / count * 1e6 for a, b in zip(before, after, strict=True))
     return {
-        "bench": "send", "n": count, "processes": processes, "connections": concurrency * processes,
-        "per_s": round(count / seconds), "seconds": round(seconds, 2), "worker_rss_mb": memory_mb,
-        "sink": stack.sink_name,
+        "bench": bench, "who": "ours", "n": count, "processes": setup.processes, "connections": setup.connections,
+        "ledger": "on" if setup.is_ledger_on else "off", "per_s": round(count / seconds), "seconds": round(seconds, 2),
+        "worker_cpu_us": round(worker_us), "postgres_cpu_us": round(postgres_us), "sink_cpu_us": round(sink_us),
+        "worker_rss_mb": round(memory_mb), "sink": stack.sink_name,
     }  # fmt: skip
 
 
-def _wait(conn: Any, question: str, campaign_id: int, timeout_s: float = 600.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not conn.execute(question.encode(), (campaign_id,)).fetchone()[0]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(question)
-        time.sleep(0.05)
+def _cpu(stack: Stack, workers: list[int]) -> tuple[float, float, float]:
+    """Seconds used so far by the workers, PostgreSQL with all its backends, and the sink."""
+    sink = cpu_s(stack.sink.pid) if stack.sink is not None else 0.0
+    return sum(cpu_s(pid) for pid in workers), stack.postgres_cpu_s(), sink
 
 
-def _rss_mb(pid: int) -> int:
-    with Path(f"/proc/{pid}/status").open(encoding="ascii") as status:
-        for line in status:
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) // 1024
-    return 0
+def send_baseline(stack: Stack, *, count: int, concurrency: int) -> Line:
+    stack.rest()
+    before = stack.postgres_cpu_s()
+    line = node.run(stack, "send.mjs", count, concurrency, smtp_port=stack.sink_port)
+    postgres_us = round((stack.postgres_cpu_s() - before) / count * 1e6)
+    return {"bench": "send", "who": "baseline", **line, "postgres_cpu_us": postgres_us, "sink": stack.sink_name}

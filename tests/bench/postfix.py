@@ -1,0 +1,116 @@
+"""A real Postfix of our own that accepts everything and throws it away. Needs Debian's package `postfix`, and root."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from app.embedded import ending_with_us, free_port
+from tests.bench.options import wait_for
+from tests.bench.stack import answers
+
+_POSTFIX = shutil.which("postfix", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+# Everything that would slow one client of many down on purpose is off; the queue's files and their fsync are as they are.
+_MAIN_CF = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file_prefixes = {folder}
+maillog_file = {folder}/mail.log
+myhostname = relay.test
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+alias_maps =
+local_recipient_maps =
+default_transport = discard:
+smtpd_peername_lookup = no
+smtpd_error_sleep_time = 0
+smtpd_client_connection_count_limit = 0
+smtpd_relay_restrictions = permit_mynetworks, reject
+in_flow_delay = 0
+default_process_limit = 100
+"""
+_MASTER_CF = """
+127.0.0.1:{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+# Its master leaves whoever started it. So a shell stays, which is told of our end, and stops it then.
+_RUN = """
+trap '"$0" -c "$1" stop 2>/dev/null' TERM
+"$0" -c "$1" start-fg &
+wait
+wait
+"""
+
+
+def is_available() -> bool:
+    return _POSTFIX is not None and os.geteuid() == 0
+
+
+def version() -> str | None:
+    if _POSTFIX is None:
+        return None
+    said = subprocess.run(
+        [str(Path(_POSTFIX).with_name("postconf")), "-d", "-h", "mail_version"],
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    return said.stdout.strip() or None
+
+
+@contextmanager
+def running_postfix() -> Iterator[int]:
+    """Its port. It ends with us, however we end."""
+    assert _POSTFIX is not None
+    with tempfile.TemporaryDirectory(prefix="mailtide-bench-postfix-", dir=os.environ.get("BENCH_DIR")) as name:
+        folder, port = Path(name), free_port()
+        _write(folder, port)
+        process = subprocess.Popen(
+            ending_with_us(["/bin/sh", "-c", _RUN, _POSTFIX, str(folder / "conf")], signal.SIGTERM),
+            stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=sys.stderr,
+        )  # fmt: skip
+        try:
+            wait_for(lambda: answers(port), "Postfix listens", 30, every_s=0.05)
+            yield port
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _write(folder: Path, port: int) -> None:
+    folder.chmod(0o755)
+    for name in ("queue", "data", "conf"):
+        (folder / name).mkdir()
+    os.chown(folder / "data", pwd.getpwnam("postfix").pw_uid, -1)
+    (folder / "conf" / "main.cf").write_text(_MAIN_CF.format(folder=folder), encoding="utf-8")
+    (folder / "conf" / "master.cf").write_text(_MASTER_CF.format(port=port), encoding="utf-8")
