@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSe
 TlsMode = Literal["starttls", "implicit", "none"]
 WEAK_SECRETS = {"secret", "changeme", "change-me", "password", "development", "dev", "test"}
 SECRET_SIZE_MIN = 32
+IN_FLIGHT_MAX = 50
 
 
 class ConfigError(Exception):
@@ -26,15 +27,16 @@ class ConfigError(Exception):
 class RelayAddress:
     """An SMTP server: where, how it is encrypted, who we are there. Made from SMTP_URL."""
 
-    __slots__ = ("allow_plain_auth", "host", "password", "port", "tls", "username", "verify")
+    __slots__ = ("allow_plain_auth", "host", "in_flight", "password", "port", "tls", "username", "verify")
 
     def __init__(
         self, host: str, port: int, *, tls: TlsMode, username: str | None = None, password: str | None = None,
-        verify: bool = True, allow_plain_auth: bool = False,
+        verify: bool = True, allow_plain_auth: bool = False, in_flight: int = 1,
     ) -> None:  # fmt: skip
         self.host, self.port, self.tls = host, port, tls
         self.username, self.password = username, password
         self.verify, self.allow_plain_auth = verify, allow_plain_auth
+        self.in_flight = in_flight
 
     @classmethod
     def from_url(cls, url: str) -> "RelayAddress":
@@ -42,6 +44,7 @@ class RelayAddress:
 
         Without `tls`: implicit on port 465, none on loopback and on port 25, else starttls. `verify=no` accepts any
         certificate, `plain_auth=yes` allows AUTH without TLS; both for relays on a private wire.
+        `in_flight=8` has so many messages under way on one connection where the server offers CHUNKING.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
@@ -65,11 +68,18 @@ class RelayAddress:
             username=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
             verify=query.get("verify", ["yes"])[0] != "no",
-            allow_plain_auth=query.get("plain_auth", ["no"])[0] == "yes",
+            allow_plain_auth=query.get("plain_auth", ["no"])[0] == "yes", in_flight=_read_in_flight(query),
         )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"RelayAddress({self.host!r}, {self.port}, tls={self.tls!r}, username={self.username!r})"
+
+
+def _read_in_flight(query: dict[str, list[str]]) -> int:
+    text = query.get("in_flight", ["1"])[0]
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= IN_FLIGHT_MAX:
+        raise ConfigError(f"SMTP_URL: in_flight must be a number from 1 to {IN_FLIGHT_MAX}")
+    return int(text)
 
 
 class Settings(BaseSettings):

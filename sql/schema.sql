@@ -554,6 +554,7 @@ CREATE TABLE public.batches (
     CONSTRAINT batches_counts_not_negative CHECK ((LEAST(queued, sending, sent, failed, uncertain, suppressed, cancelled, expired) >= 0)),
     CONSTRAINT batches_ledger_adds_up CHECK (((((((((queued + sending) + sent) + failed) + uncertain) + suppressed) + cancelled) + expired) = total)),
     CONSTRAINT batches_running_has_job CHECK (((status = 'running'::text) = (job_id IS NOT NULL))),
+    CONSTRAINT batches_sending_is_held CHECK (((sending = 0) OR (job_id IS NOT NULL))),
     CONSTRAINT batches_status_known CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'waiting'::text, 'done'::text, 'cancelled'::text]))),
     CONSTRAINT batches_waiting_has_limit CHECK (((status = 'waiting'::text) = (waiting_limit_id IS NOT NULL)))
 )
@@ -913,10 +914,12 @@ CREATE TABLE public.relays (
     username text,
     password_sealed bytea,
     is_default boolean DEFAULT false NOT NULL,
+    in_flight smallint DEFAULT 1 NOT NULL,
     paused_at timestamp with time zone,
     pause_reason text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT relays_in_flight_range CHECK (((in_flight >= 1) AND (in_flight <= 50))),
     CONSTRAINT relays_never_for_demo CHECK ((NOT account_is_demo)),
     CONSTRAINT relays_port_known CHECK (((port >= 1) AND (port <= 65535))),
     CONSTRAINT relays_tls_known CHECK ((tls = ANY (ARRAY['starttls'::text, 'implicit'::text, 'none'::text])))

@@ -26,6 +26,7 @@ PRUNE_EVERY_S = 60.0
 _LEADER_LOCK = 7_245_011_904
 
 REPAIRS: tuple[Query, ...] = (
+    queries.recovery.settle_orphans,
     queries.recovery.redefer_launches,
     queries.recovery.redefer_batches,
     queries.recovery.redefer_due_messages,
@@ -95,8 +96,15 @@ async def _retry_stalled(services: WorkerServices) -> None:
 
 
 async def _release_lost(services: WorkerServices) -> None:
+    """Free what a job holds that nobody is running. One bad row does not stop the rest."""
     for holder in await many(services.pool, queries.recovery.list_lost_holders):
-        released = await one(services.pool, queries.recovery.release_job, job_id=holder["job_id"], now=services.now())
+        try:
+            released = await one(
+                services.pool, queries.recovery.release_job, job_id=holder["job_id"], now=services.now()
+            )
+        except psycopg.IntegrityError as error:  # it met a late commit of the job; the next look sees that
+            log.warning("what a lost job held could not be taken back", job_id=holder["job_id"], error=str(error))
+            continue
         metrics.repaired.labels("release_lost").inc()
         log.warning("released what a lost job held", job_id=holder["job_id"], **released)
 

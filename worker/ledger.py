@@ -31,6 +31,7 @@ OutcomeWord = Literal["sent", "failed", "uncertain", "expired", "try_later", "no
 
 RETRY_PAUSE_MAX_S = 1.0
 GROUP_MAX = 2000
+COLLISIONS_MAX = 3
 REPLY_SIZE_MAX = 500
 
 # Small arrays against indexed keys: nested loops always. A plan made while the table was small must not become a
@@ -100,6 +101,7 @@ class Ledger:
         self._unsent: list[Unsent] = []
         self._wake = asyncio.Event()
         self._conn: AsyncConn | None = None
+        self._tried_at: list[datetime] = []  # the times that the group under way has been written with
         self.groups = 0
         self.committed = 0
 
@@ -164,6 +166,8 @@ class Ledger:
         """Write the group, again and again while the database is away."""
         pause_s, again = 0.02, False
         warned = 0.0
+        collisions = 0
+        self._tried_at = []
         while True:
             try:
                 conn = await self._connection()
@@ -178,6 +182,24 @@ class Ledger:
                     self._conn = None
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_PAUSE_MAX_S)
+            except psycopg.errors.CheckViolation:
+                # PostgreSQL checks the counters as our snapshot has them before it sees that another transaction, which
+                # took a batch from this process, has changed them: with a new snapshot it may be fine.
+                collisions += 1
+                if collisions > COLLISIONS_MAX:
+                    return await self._write_apart(group, unsent)
+
+    async def _write_apart(self, group: list[_Entry], unsent: list[Unsent]) -> list[MarkAnswer]:
+        """Write a group that the database refuses entry by entry: whose batch was taken away gets no mark in it."""
+        if len(group) > 1:
+            if unsent:
+                await self._until_durable([], unsent)
+            return [(await self._until_durable([entry], []))[0] for entry in group]
+        if not group or group[0].mark is None:
+            raise psycopg.DataError("the counters of a batch do not fit its messages")
+        without_mark = _Entry(group[0].result, None, group[0].done)
+        (answer,) = await self._until_durable([without_mark], unsent)
+        return ["stopped" if answer == "none" else answer]
 
     async def _connection(self) -> AsyncConn:
         if self._conn is None or self._conn.closed:
@@ -211,6 +233,9 @@ class Ledger:
                 ids=[u.message_id for u in unsent], attempts=[u.attempt for u in unsent],
                 statuses=[u.status for u in unsent], replies=[u.reply[:REPLY_SIZE_MAX] for u in unsent],
             )  # fmt: skip
+        if again and not marked.issuperset(mark.message_id for mark in todo):
+            # That commit may even have ended between the question and our own.
+            marked.update(await self._already_marked(conn, todo))
         refused = [mark.message_id for mark in todo if mark.message_id not in marked]
         suppressed: set[int] = set()
         if refused:
@@ -238,8 +263,10 @@ class Ledger:
 
     async def _move(self, conn: AsyncConn, results: list[Result], marks: list[Mark]) -> tuple[list[int], list[int]]:
         """The hot statement. Arrays go as PostgreSQL's own text: psycopg writes lists element by element, in Python."""
+        now = self._now()
+        self._tried_at.append(now)
         row = await one(
-            conn, queries.ledger.commit_group, now=self._now(), writer_id=self._writer_id,
+            conn, queries.ledger.commit_group, now=now, writer_id=self._writer_id,
             result_ids=_array(str(r.message_id) for r in results),
             result_attempts=_array(str(r.attempt) for r in results),
             result_statuses=_array(r.status for r in results),
@@ -250,8 +277,9 @@ class Ledger:
         return row["marked"], row["settled"]
 
     async def _already_marked(self, conn: AsyncConn, marks: list[Mark]) -> list[int]:
+        """Which of these marks an earlier try has given. Its time tells it from the mark of another worker."""
         rows = await many(
-            conn, queries.ledger.list_marked,
+            conn, queries.ledger.list_marked, times=self._tried_at,
             ids=[m.message_id for m in marks], attempts=[m.attempt for m in marks],
         )  # fmt: skip
         return [row["message_id"] for row in rows]

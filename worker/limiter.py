@@ -37,6 +37,7 @@ LEASE_MARGIN_S = 0.3  # a holder stops this long before
 RENEW_EVERY_S = 0.6
 TIMEOUT_S = 1.0
 SENTINEL = "mt:gen"
+LOSS = "mt:loss"
 
 _EXCHANGE = """
 -- Stamp what a lease has sent, and let it hold `keep` + a grant of up to `want` from now on.
@@ -133,6 +134,24 @@ return 1
 """
 
 
+_RESTORE = """
+-- Begin a new generation, once no lease of an earlier one can be in use. How long the loss is known stands in the
+-- server, so that another loss, or another run of the server, begins the wait anew for everybody.
+-- KEYS: sentinel, the loss. ARGV: run_id, µs to wait. Returns µs to go; 0: done by another; -1: done now.
+local clock = redis.call('TIME'); local now = clock[1] * 1000000 + clock[2]
+if redis.call('GET', KEYS[1]) == ARGV[1] then return '0' end
+local loss = redis.call('HMGET', KEYS[2], 'run', 'at')
+if loss[1] ~= ARGV[1] then
+  redis.call('HSET', KEYS[2], 'run', ARGV[1], 'at', string.format('%.0f', now))
+  return ARGV[2]
+end
+local left = loss[2] + ARGV[2] - now
+if left > 0 then return string.format('%.0f', left) end
+redis.call('DEL', KEYS[2]); redis.call('SET', KEYS[1], ARGV[1])
+return '-1'
+"""
+
+
 class LimiterDown(Exception):
     """Redis cannot be asked, or its state is being rebuilt. Send nothing and try again in a moment."""
 
@@ -196,8 +215,6 @@ class Limiter:
     _client: Redis | None = None
     _run_id: str | None = None
     _leases: dict[str, Lease] = field(default_factory=dict)
-    _rebuilding: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _lost_since: float | None = None
     _scripts: dict[str, Any] = field(default_factory=dict)
     calls: int = 0
     rebuilds: int = 0
@@ -313,23 +330,16 @@ class Limiter:
         """Start a new generation once no lease of an old one can be in use any more.
 
         From the moment the loss was noticed no new lease is given; so after one lease's time all are over, and the
-        ledger holds every send they covered.
+        ledger holds every send they covered. Raises LimiterDown until then.
         """
-        if self._lost_since is None:
-            self._lost_since = time.monotonic()
+        await self._check_policy(await self._connected())
+        wait_us = int((LEASE_S + LEASE_MARGIN_S) * 1e6)
+        left_us = int(await self._call("restore", [SENTINEL, LOSS], [wait_us]))
+        if left_us == wait_us:
             log.warning("the rate counter has lost its state: sending waits %.1f s, then it is rebuilt", LEASE_S)
-        remaining_s = self._lost_since + LEASE_S + LEASE_MARGIN_S - time.monotonic()
-        if remaining_s > 0:
-            raise LimiterDown(f"the rate counter is being rebuilt, {remaining_s:.1f} s to go")
-        async with self._rebuilding:
-            client = await self._connected()
-            current = await self._ask(client.get(SENTINEL))
-            if current == self._run_id:
-                self._lost_since = None
-                return
-            await self._check_policy(client)
-            await self._ask(client.set(SENTINEL, self._run_id or ""))
-            self._lost_since = None
+        if left_us > 0:
+            raise LimiterDown(f"the rate counter is being rebuilt, {left_us / 1e6:.1f} s to go")
+        if left_us < 0:
             self.rebuilds += 1
 
     async def _check_policy(self, client: Redis) -> None:
@@ -353,7 +363,7 @@ class Limiter:
                 self.redis_url, decode_responses=True, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S,
                 single_connection_client=False, max_connections=64, retry=Retry(NoBackoff(), 0),
             )  # fmt: skip
-            scripts = {"exchange": _EXCHANGE, "renew": _RENEW, "load": _LOAD}
+            scripts = {"exchange": _EXCHANGE, "renew": _RENEW, "load": _LOAD, "restore": _RESTORE}
             self._scripts = {name: self._client.register_script(text) for name, text in scripts.items()}
         if self._run_id is None:
             info = await self._ask(self._client.info("server"))

@@ -2,7 +2,7 @@
 
 The stock worker of 3.10 (a) notices a scheduled job only at its next poll, 5 s by default; (b) forgets a NOTIFY that
 lands while a fetch is in flight; (c) loses its listener or heartbeat when PostgreSQL restarts, then stops or goes on half
-dead; (d) stops its heartbeat before it drains; (e) gives up when a job's result cannot be written. Private hooks are
+dead, and misses what came while it did not listen; (d) stops its heartbeat before it drains; (e) gives up when a job's result cannot be written. Private hooks are
 overridden for these five, so the version is pinned and `tests/integration/worker/test_queue.py` holds each of them.
 """
 
@@ -19,9 +19,17 @@ from procrastinate.worker import Worker
 log = logging.getLogger("mailtide.queue")
 
 _NEXT_DUE = """
-/* queue.next_due */ SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8 AS delay_s
-FROM procrastinate_jobs
-WHERE status = 'todo' AND scheduled_at > now() AND queue_name = ANY(%(queues)s::varchar[])
+/* queue.next_due */ SELECT
+    (
+        SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8
+        FROM procrastinate_jobs
+        WHERE status = 'todo' AND scheduled_at > now() AND queue_name = ANY(%(queues)s::varchar[])
+    ) AS delay_s,
+    EXISTS (
+        SELECT 1 FROM procrastinate_jobs
+        WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+            AND queue_name = ANY(%(queues)s::varchar[])
+    ) AS is_due
 """
 
 ALARM_MAX_S = 0.5  # re-read the next due time at least this often
@@ -99,6 +107,9 @@ class PunctualWorker(Worker):
             row = await self.app.connector.execute_query_one_async(_NEXT_DUE, queues=list(self.queues or ()))
         except exceptions.ConnectorException:
             return None
+        if row["is_due"]:
+            # Its NOTIFY may have come while nobody listened: the listener reconnects by itself, and tells nobody.
+            self._wake()
         delay_s: float | None = row["delay_s"]
         return delay_s
 

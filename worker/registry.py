@@ -3,11 +3,15 @@
 from collections.abc import Awaitable, Callable
 
 import procrastinate
+import psycopg
+import structlog
 from procrastinate import JobContext
 
 from app.jobs import QUEUES, Task
 from worker.services import WorkerServices
 from worker.tasks import close_campaign, import_contacts, launch_campaign, resume_limit, send_batch, send_due
+
+log = structlog.get_logger("mailtide.worker")
 
 _TASKS: dict[Task, Callable[..., Awaitable[None]]] = {
     Task.LAUNCH_CAMPAIGN: launch_campaign.run,
@@ -32,9 +36,12 @@ def _as_task(
     services: WorkerServices, name: Task, run: Callable[..., Awaitable[None]]
 ) -> Callable[..., Awaitable[None]]:
     async def task(context: JobContext, *, id: int, epoch: int) -> None:
-        if name in _HOLD_ROWS:
-            await run(services, id=id, epoch=epoch, job_id=context.job.id)
-        else:
-            await run(services, id=id, epoch=epoch)
+        holder = {"job_id": context.job.id} if name in _HOLD_ROWS else {}
+        try:
+            await run(services, id=id, epoch=epoch, **holder)
+        except psycopg.OperationalError as error:
+            # The database went away, or had no connection for us in time. A job is a wake-up: the rows know what is left,
+            # and the clock loop makes a new one. A failed job would wait for a person who has nothing to do.
+            log.warning("a job lost its database", task=name, id=id, error=str(error))
 
     return task

@@ -64,6 +64,7 @@ class Relays:
             password=password,
             # The API takes a password without TLS only for relays on a private wire.
             allow_plain_auth=self._settings.relays_allow_private,
+            in_flight=row["in_flight"],
         )
 
     def _pool_for(self, key: object, address: RelayAddress, *, public_only: bool = False) -> RelayPool:

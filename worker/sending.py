@@ -12,6 +12,7 @@ connection may have been accepted without a record, and at most two are marked.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,17 +21,19 @@ from typing import Literal, assert_never
 from app.content.compiled import CompiledContent, RenderFault
 from app.domain.links import sign_unsubscribe
 from app.domain.outcome import Accepted, Bounced, NotSent, Refused, TryLater, Uncertain, decide_outcome
-from app.domain.schedule import Kind, next_try
+from app.domain.schedule import Kind, next_relay_try, next_try
 from worker.ledger import Mark, MarkAnswer, Result, Unsent
 from worker.limiter import Lease, Limit, LimiterDown
 from worker.services import WorkerServices
-from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection
+from worker.smtp.chunked import ChunkedStream
+from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection, Stage
 
 PERMITS_FIRST = 20  # asked for at once; doubles while they are used up within LEASE_USE_S
 PERMITS_MAX = 500
 LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the window moves with the sends
 LIMITER_PAUSE_S = 0.5
 OVERTAKEN = "this process was silent, and another took over"
+STOPPED = "its campaign was paused or cancelled first"
 
 #: A campaign may take weeks under its limits; what ends a message's tries is how long its own recipient has refused it.
 #: With the steps of `next_try`, the 13th such failure is 72 h after the first.
@@ -133,6 +136,8 @@ class Run:
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
         """Send, and return why it ended. Every message taken has its result in the ledger when this returns."""
+        if connection.in_flight_max > 1:
+            return await self._send_in_flight(connection)
         current: Outgoing | None = None
         ahead: Outgoing | None = None
         try:
@@ -154,9 +159,10 @@ class Run:
                     await self._give_up([ahead], delivery.reason or "the connection ended")
                     return self._ending or Ending("relay", reason=connection.why)
                 taken = await self._take(result, connection)
-                if self._is_overtaken:
+                if self._is_overtaken or self._is_stopped:
+                    # Marked before the pause or cancel, but its body has not left: it need not go.
                     connection.drop_ahead()
-                    await self._give_up([ahead], OVERTAKEN)
+                    await self._give_up([ahead], OVERTAKEN if self._is_overtaken else STOPPED)
                     break
                 current, ahead = (taken, None) if ahead is None else (ahead, taken)
         except asyncio.CancelledError:
@@ -165,6 +171,53 @@ class Run:
         finally:
             await self._services.limiter.settle(self._lease)
         return self._ending or Ending("done")
+
+    async def _send_in_flight(self, connection: SmtpConnection) -> Ending:
+        """`send_on` for a relay that may have several messages under way on one connection (CHUNKING)."""
+        stream = ChunkedStream(connection)
+        flying: deque[Outgoing] = deque()
+        try:
+            taken = await self._take(None, connection)
+            while taken is not None or flying:
+                if taken is not None:
+                    await self._submit(stream, taken, flying)
+                taken = None
+                if connection.usable and len(flying) < connection.in_flight_max and stream.has_room:
+                    taken = await self._take(None, connection)
+                if taken is None and flying:
+                    delivery = await stream.next_delivery()
+                    result = self._judge(flying.popleft().item, delivery)
+                    if connection.usable and not self._is_overtaken:
+                        taken = await self._take(result, connection)
+                    else:
+                        await self._exchange(result)
+        except asyncio.CancelledError:
+            stream.abandon()
+            unknown = DeliveryResult("uncertain", Stage.BODY, None, "this process ended before the relay answered")
+            for outgoing in flying:
+                self._services.ledger.record(self._judge(outgoing.item, unknown))
+            raise
+        finally:
+            await self._services.limiter.settle(self._lease)
+        if not connection.usable:
+            return self._ending or Ending("relay", reason=connection.why)
+        return self._ending or Ending("done")
+
+    async def _submit(self, stream: ChunkedStream, outgoing: Outgoing, flying: deque[Outgoing]) -> None:
+        """Write one marked message, or record why it was not."""
+        if not self._lease.is_valid():
+            await self._give_up([outgoing], "its permit ran out before it could be sent")
+            self._ending = self._ending or Ending("relay", wait_s=0.0)
+            return
+        decided = stream.submit(outgoing.envelope, outgoing.data)
+        if decided is None:
+            flying.append(outgoing)
+        else:
+            await self._exchange(self._judge(outgoing.item, decided))
+
+    @property
+    def _is_stopped(self) -> bool:
+        return self._ending is not None and self._ending.kind == "stopped"
 
     def _record_interruption(
         self, current: Outgoing | None, ahead: Outgoing | None, connection: SmtpConnection
@@ -291,7 +344,9 @@ class Run:
                     self._ending = self._ending or Ending("refused", reason=f"the relay refuses this sender: {words}")
                 return self._result(item, "failed", "failed", words)
             case TryLater(scope=scope):
-                return self._try_again(item, "try_later", words, burn=1 if scope == "recipient" else 0)
+                if scope == "relay":
+                    return self._step_aside(item, words)
+                return self._try_again(item, "try_later", words, burn=1)
             case NotSent():
                 return self._result(item, "queued", "not_sent", words)
         assert_never(outcome)
@@ -307,6 +362,16 @@ class Run:
         if at is None:
             return self._result(item, "expired", "expired", words, burn=burn)
         return self._result(item, "queued", outcome, words, next_at=at, burn=burn)
+
+    def _step_aside(self, item: Item, words: str) -> Result:
+        """Back to the queue for a while: the relay's trouble, which burns none of the recipient's tries."""
+        at = next_relay_try(
+            attempt=item.attempt + 1, now=self._services.now(), deadline=item.deadline,
+            jitter=random.uniform(-1, 1),  # noqa: S311
+        )  # fmt: skip
+        if at is None:
+            return self._result(item, "expired", "expired", words)
+        return self._result(item, "queued", "try_later", words, next_at=at)
 
     def _result(
         self, item: Item, status: Literal["sent", "failed", "uncertain", "expired", "queued"],

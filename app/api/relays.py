@@ -27,6 +27,13 @@ class RelayFields(Input):
     username: HeaderText | None = Field(None, max_length=320)
     password: HeaderText | None = Field(None, max_length=1000, description="Write-only; null for none.")
     is_default: bool = False
+    in_flight: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="Messages under way at once on one connection, where the server offers CHUNKING. Faster over a "
+        "distance; after a crash so many of them may be in doubt.",
+    )
 
 
 class RelayInput(RelayFields):
@@ -54,6 +61,7 @@ class RelayOutput(BaseModel):
     username: str | None
     has_password: bool
     is_default: bool
+    in_flight: int
     paused_at: datetime | None
     pause_reason: str | None
     created_at: datetime
@@ -131,7 +139,7 @@ def _rules() -> RelayRules:
 
 
 def _shape(row: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("host", "port", "tls", "username", "has_password", "is_default", "paused_at", "pause_reason")
+    names = ("host", "port", "tls", "username", "has_password", "is_default", "in_flight", "paused_at", "pause_reason")
     return {
         "id": services().ids.encode("relay", row["relay_id"]),
         "name": row["name"],

@@ -17,7 +17,7 @@ from app.domain.errors import Conflict, Fault, InvalidInput, NotFound, NotPermit
 from app.secrets import Sealer
 from sql import queries
 
-_COLUMNS = ("name", "host", "port", "tls", "username", "is_default")
+_COLUMNS = ("name", "host", "port", "tls", "username", "is_default", "in_flight")
 
 
 class RelayChanges(TypedDict):
@@ -28,6 +28,7 @@ class RelayChanges(TypedDict):
     username: NotRequired[str | None]
     password: NotRequired[str | None]
     is_default: NotRequired[bool]
+    in_flight: NotRequired[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class RelayRules:
 def create(conn: Conn, *, account_id: int, changes: RelayChanges, rules: RelayRules, now: datetime) -> DictRow:
     """Raises NotPermitted for a demo account, InvalidInput for a host or port that is not allowed."""
     _lock_account(conn, account_id=account_id)
-    columns = {"username": None, "is_default": False} | _pick(changes)
+    columns = {"username": None, "is_default": False, "in_flight": 1} | _pick(changes)
     _check(columns, has_password=bool(changes.get("password")), rules=rules)
     if columns["is_default"]:
         count(conn, queries.relays.clear_default, account_id=account_id, now=now)

@@ -11,6 +11,8 @@ CREATE TABLE relays (
     username text,
     password_sealed bytea, -- AES-GCM, bound to the account and relay
     is_default boolean NOT NULL DEFAULT false,
+    -- Messages under way at once on one connection, where CHUNKING is offered; each may be in doubt after a crash.
+    in_flight smallint NOT NULL DEFAULT 1,
     -- The relay refuses us as a sender (535, 530, 5.7.x, 5.4.5): nothing goes out until its owner acts.
     paused_at timestamptz,
     pause_reason text,
@@ -20,6 +22,7 @@ CREATE TABLE relays (
         REFERENCES accounts (account_id, is_demo) ON DELETE CASCADE,
     CONSTRAINT relays_never_for_demo CHECK (NOT account_is_demo),
     CONSTRAINT relays_tls_known CHECK (tls IN ('starttls', 'implicit', 'none')),
+    CONSTRAINT relays_in_flight_range CHECK (in_flight BETWEEN 1 AND 50),
     CONSTRAINT relays_port_known CHECK (port BETWEEN 1 AND 65535),
     CONSTRAINT relays_account_key UNIQUE (account_id, relay_id)
 );

@@ -93,6 +93,8 @@ CREATE TABLE batches (
         least(queued, sending, sent, failed, uncertain, suppressed, cancelled, expired) >= 0
     ),
     CONSTRAINT batches_running_has_job CHECK ((status = 'running') = (job_id IS NOT NULL)),
+    -- Nobody puts a batch down with a message under way, and nobody whose batch was taken away gets a mark in it.
+    CONSTRAINT batches_sending_is_held CHECK (sending = 0 OR job_id IS NOT NULL),
     CONSTRAINT batches_waiting_has_limit CHECK ((status = 'waiting') = (waiting_limit_id IS NOT NULL))
 ) WITH (fillfactor = 60); -- counters change with every group commit: keep those updates HOT
 CREATE UNIQUE INDEX batches_campaign_idx ON batches (campaign_id, ordinal);

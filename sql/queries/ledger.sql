@@ -3,7 +3,8 @@
 -- Writes   messages, batches (counters), throughput.
 -- Returns  the ids of the marks that were given, and of the results that counted. A message whose mark is not among
 --          them must not be sent.
--- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'.
+-- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'. What the recovery
+-- called uncertain does not go back to the queue: its batch may be done, and then nobody would send it.
 -- A mark checks, in this one UPDATE, that the message is queued, its campaign on, and its address not suppressed.
 WITH settled AS (
     UPDATE messages m
@@ -12,7 +13,8 @@ WITH settled AS (
         %(result_ids)s::bigint[], %(result_attempts)s::smallint[], %(result_statuses)s::text[],
         %(result_replies)s::text[]
     ) AS r(message_id, attempt, status, reply)
-    WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status IN ('sending', 'uncertain')
+    WHERE m.message_id = r.message_id AND m.attempt = r.attempt
+        AND (m.status = 'sending' OR (m.status = 'uncertain' AND r.status <> 'queued'))
     RETURNING m.message_id, m.account_id, m.campaign_id, m.batch_id, old.status AS was, m.status
 ),
 marked AS (
@@ -202,4 +204,5 @@ SELECT message_id FROM ended;
 -- Which of these marks were committed by a statement whose answer was lost.
 SELECT m.message_id
 FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[]) AS k(message_id, attempt)
-JOIN messages m ON m.message_id = k.message_id AND m.attempt = k.attempt + 1 AND m.status = 'sending';
+JOIN messages m ON m.message_id = k.message_id AND m.attempt = k.attempt + 1 AND m.status = 'sending'
+WHERE m.marked_at = ANY(%(times)s::timestamptz[]);

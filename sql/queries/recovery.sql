@@ -79,6 +79,29 @@ SELECT
     (SELECT count(*) FROM batches_freed) AS batches, (SELECT count(*) FROM due_freed) AS messages,
     (SELECT count(*) FROM settled) AS uncertain;
 
+-- name: settle_orphans :many
+-- API messages that are marked while no job holds them: a worker that was taken for dead marked them late, and then did
+-- die. In doubt, so they go back to the queue as those of a dead job do.
+WITH settled AS (
+    UPDATE messages m
+    SET status = 'queued', settled_at = %(now)s, reply = 'the sending process ended before a reply was recorded'
+    FROM due_messages d
+    WHERE d.job_id IS NULL AND d.send_after <= %(now)s AND m.message_id = d.message_id
+        AND m.status = 'sending' AND m.marked_at < %(now)s::timestamptz - interval '20 s'
+    RETURNING m.message_id, m.account_id, m.attempt, m.marked_at, m.reply
+),
+history AS (
+    INSERT INTO attempts (message_id, attempt, account_id, marked_at, settled_at, outcome, reply)
+    SELECT message_id, attempt, account_id, marked_at, %(now)s, 'uncertain', reply FROM settled
+    ON CONFLICT DO NOTHING
+),
+seconds AS (
+    INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent)
+    SELECT account_id, date_trunc('second', %(now)s::timestamptz), 0, 0, count(*) FROM settled GROUP BY 1
+    ON CONFLICT (account_id, at_second, campaign_id, writer_id) DO UPDATE SET sent = t.sent + excluded.sent
+)
+SELECT message_id FROM settled;
+
 -- name: list_lost_holders :many
 -- Jobs that batches or due messages still name as their holder, but that no worker is running.
 SELECT held.job_id
@@ -132,15 +155,26 @@ RETURNING id;
 
 -- name: redefer_due_messages :many
 -- Accounts with API messages due for more than two seconds and no job that will look.
-WITH lost AS (
-    SELECT DISTINCT d.account_id
+-- A job of a later time (for other messages: tomorrow's) will do only when the oldest due message waits for a limit: that
+-- job was planned for the instant of the next permit.
+WITH oldest AS (
+    SELECT DISTINCT ON (d.account_id) d.account_id, d.message_id
     FROM due_messages d
     WHERE d.job_id IS NULL AND d.send_after < %(now)s::timestamptz - interval '2 s'
-        AND NOT EXISTS (
-            SELECT 1 FROM procrastinate_jobs j
-            WHERE j.task_name = 'send_due' AND j.status IN ('todo', 'doing')
-                AND (j.args ->> 'id')::bigint = d.account_id
-        )
+    ORDER BY d.account_id, d.send_after, d.message_id
+),
+lost AS (
+    SELECT oldest.account_id
+    FROM oldest
+    WHERE NOT EXISTS (
+        SELECT 1 FROM procrastinate_jobs j
+        WHERE j.task_name = 'send_due' AND j.status IN ('todo', 'doing')
+            AND (j.args ->> 'id')::bigint = oldest.account_id
+            AND (
+                j.status = 'doing' OR coalesce(j.scheduled_at <= %(now)s::timestamptz, true)
+                OR EXISTS (SELECT 1 FROM waits w WHERE w.message_id = oldest.message_id AND w.ended_at IS NULL)
+            )
+    )
     LIMIT 100
 )
 INSERT INTO procrastinate_jobs (queue_name, task_name, args)

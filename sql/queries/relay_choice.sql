@@ -1,6 +1,6 @@
 -- name: find_relay :maybe
 -- The relay a sender names, else the account's default one.
-SELECT r.relay_id, r.host, r.port, r.tls, r.username, r.password_sealed, r.paused_at, r.pause_reason, r.updated_at
+SELECT r.relay_id, r.host, r.port, r.tls, r.username, r.password_sealed, r.in_flight, r.paused_at, r.pause_reason, r.updated_at
 FROM relays r
 WHERE r.account_id = %(account_id)s AND (r.relay_id = %(relay_id)s OR (%(relay_id)s::bigint IS NULL AND r.is_default))
 ORDER BY r.relay_id

@@ -81,7 +81,10 @@ class SmtpConnection:
         """
         timeouts = timeouts or Timeouts()
         wire, offered = await open_wire(address, helo_name=helo_name, timeouts=timeouts, public_only=public_only)
-        return cls(wire, offered, timeouts)
+        connection = cls(wire, offered, timeouts)
+        if offered.chunking and offered.pipelining:
+            connection.in_flight_max = address.in_flight
+        return connection
 
     def __init__(self, wire: Wire, offered: Extensions, timeouts: Timeouts) -> None:
         self._wire, self._offered, self._timeouts = wire, offered, timeouts
@@ -90,6 +93,7 @@ class SmtpConnection:
         self.smtputf8 = offered.smtputf8
         self.size_max = offered.size_max
         self.chunking = offered.chunking
+        self.in_flight_max = 1  # more: `worker.smtp.chunked` may be used
         self._announced: Envelope | None = None  # its MAIL, RCPT and DATA are written
         self._unread = 0  # replies before the announced envelope's that decide nothing: to RSET, to a lone dot
         self._needs_reset = False  # the server holds a MAIL that came to nothing
@@ -108,6 +112,14 @@ class SmtpConnection:
     def why(self) -> str:
         """Why it is not usable any more, for people."""
         return self._wire.why
+
+    @property
+    def wire(self) -> Wire:
+        return self._wire
+
+    @property
+    def timeouts(self) -> Timeouts:
+        return self._timeouts
 
     @property
     def has_ahead(self) -> bool:
@@ -130,7 +142,7 @@ class SmtpConnection:
                  message, and CancelledError goes on.
         """
         self._stage, self._dot, self.interrupted = Stage.MAIL, "here", None
-        refusal = self._find_refusal(envelope, data)
+        refusal = self.find_refusal(envelope, data)
         if refusal is not None:
             return refusal
         try:
@@ -172,7 +184,10 @@ class SmtpConnection:
 
     # -- the envelope --
 
-    def _find_refusal(self, envelope: Envelope, data: bytes) -> DeliveryResult | None:
+    def write_mail(self, envelope: Envelope) -> bytes:
+        return write_mail(envelope, offers_size=self._offered.size)
+
+    def find_refusal(self, envelope: Envelope, data: bytes) -> DeliveryResult | None:
         """What the relay could only refuse, or must never see, is refused here in the words a server would use."""
         if self._announced is not None and self._announced != envelope:
             self.drop_ahead()
@@ -227,7 +242,7 @@ class SmtpConnection:
             self._needs_reset = False
             await self._ask(Stage.MAIL, b"RSET\r\n", self._timeouts.mail_s)
         steps = (
-            (Stage.MAIL, write_mail(envelope, offers_size=self._offered.size), self._timeouts.mail_s),
+            (Stage.MAIL, self.write_mail(envelope), self._timeouts.mail_s),
             (Stage.RCPT, write_rcpt(envelope), self._timeouts.rcpt_s),
             (Stage.DATA, b"DATA\r\n", self._timeouts.data_s),
         )
@@ -247,7 +262,7 @@ class SmtpConnection:
         if self._needs_reset:
             self._needs_reset = False
             self._unread += 1
-        mail = write_mail(envelope, offers_size=self._offered.size)
+        mail = self.write_mail(envelope)
         written = self._wire.send(
             b"".join((before, reset, mail, write_rcpt(envelope), b"DATA\r\n")), replies=3 + bool(reset)
         )

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import psycopg
 import structlog
 from psycopg.rows import DictRow
 
@@ -71,7 +72,12 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
     ending = await _send(services, batch, content, relay)
     services.note_slot_freed()
     # 3. Put it down.
-    await _put_down(services, batch, ending, relay)
+    try:
+        await _put_down(services, batch, ending, relay)
+    except psycopg.errors.CheckViolation:
+        # batches_sending_is_held: a worker that was taken for dead came back and has a message of it under way. The clock
+        # loop takes the batch back from this job, once it has ended, and settles that message.
+        log.warning("another worker is still in this batch", batch_id=batch.batch_id)
 
 
 async def _claim(services: WorkerServices, *, batch_id: int, epoch: int, job_id: int) -> Batch | None:

@@ -2,7 +2,8 @@
 
 A burst of single messages makes one job for each account and bucket. The job lingers: it looks for due messages every few
 hundredths of a second, and sends each at its instant. At the end it takes its wake-up away, so that whoever writes a
-message from then on makes a new one, and looks once more for what was written in between.
+message from then on makes a new one, and then sends on until nothing is due: what was written in between, and what the
+bucket was too short for.
 """
 
 import asyncio
@@ -43,13 +44,12 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
     while not services.stopping.is_set() and services.now() < bucket_end:
         if not await turn.send_what_is_due(bucket_end):
             break
-    # From here on a new message makes a new wake-up; what came with ours is found by one more look.
+    # From here on a new message makes a new wake-up; what came with ours is found by looking again.
     await count(services.pool, queries.due.end_wakeup, account_id=id, epoch=epoch)
     await asyncio.sleep(LAST_LOOK_S)
-    if services.stopping.is_set():
-        await turn.wake_again(0.0)
-    else:
-        await turn.send_what_is_due(services.now())
+    await turn.send_backlog()
+    # Only now: while our own wake-up was there, one for the same bucket would have come to nothing.
+    await turn.plan_return()
 
 
 class _Turn:
@@ -60,9 +60,10 @@ class _Turn:
         self._account_id: int = account["account_id"]
         self._transport: str = account["transport"]
         self._job_id = job_id
+        self._come_back_at: datetime | None = None
 
     async def send_what_is_due(self, bucket_end: datetime) -> bool:
-        """Send until nothing is due, then sleep until something may be. False: come back later, a job is planned."""
+        """Send until nothing is due, then sleep until something may be. False: come back later."""
         services = self._services
         state = await one(
             services.pool, queries.due.count_due, account_id=self._account_id, until=services.now(),
@@ -74,15 +75,37 @@ class _Turn:
                 pause_s = min(pause_s, max(0.0, (state["next_at"] - services.now()).total_seconds()))
             await asyncio.sleep(pause_s)
             return True
-        rows = await many(
-            services.pool, queries.due.claim, account_id=self._account_id, job_id=self._job_id, until=services.now(),
-            now=services.now(), at_most=CLAIM_MAX,
-        )  # fmt: skip
+        rows = await self._claim()
         return not rows or await self._send_rows(rows)
 
-    async def wake_again(self, wait_s: float) -> None:
+    async def send_backlog(self) -> None:
+        """Send until nothing is due any more, or something keeps us."""
+        before: set[int] = set()
+        while not self._services.stopping.is_set():
+            rows = await self._claim()
+            claimed = {row["message_id"] for row in rows}
+            if not rows or not await self._send_rows(rows):
+                return
+            if claimed == before:  # they come back each time: not ours to send
+                return
+            before = claimed
+
+    async def plan_return(self) -> None:
+        """Make sure that a job comes back for what was put back; at once when this process is asked to stop."""
+        at = self._services.now() if self._services.stopping.is_set() else self._come_back_at
+        if at is not None:
+            await maybe(self._services.pool, queries.due.wake_account, account_id=self._account_id, at=at)
+
+    def _come_back(self, wait_s: float) -> None:
         at = self._services.now() + timedelta(seconds=wait_s)
-        await maybe(self._services.pool, queries.due.wake_account, account_id=self._account_id, at=at)
+        self._come_back_at = at if self._come_back_at is None else min(at, self._come_back_at)
+
+    async def _claim(self) -> list[DictRow]:
+        now = self._services.now()
+        return await many(
+            self._services.pool, queries.due.claim, account_id=self._account_id, job_id=self._job_id, until=now, now=now,
+            at_most=CLAIM_MAX,
+        )  # fmt: skip
 
     async def _send_rows(self, rows: list[DictRow]) -> bool:
         """Send what was claimed, on as many connections as it is worth. Rows of one relay at a time."""
@@ -142,7 +165,7 @@ class _Turn:
                 now=self._services.now(),
             )  # fmt: skip
         if wait_s > 0.0:
-            await self.wake_again(wait_s)
+            self._come_back(wait_s)
             return False
         return True
 
@@ -153,7 +176,7 @@ class _Turn:
             until=until,
         )  # fmt: skip
         if wake:
-            await self.wake_again(wait_s)
+            self._come_back(wait_s)
 
     async def _items(self, rows: list[DictRow]) -> "_Items":
         """The rows as items; what cannot be compiled fails here, and takes nobody with it."""

@@ -114,7 +114,12 @@ function campaignColumns(onAsk: (question: Question) => void): Array<Column<Camp
           <Link to="/campaigns/$id" params={{ id: campaign.id }} search={{}} className={rowTarget}>
             {campaign.name}
           </Link>
-          <p className="truncate text-[0.8125rem] text-ink-3">{formatTemplate(campaign.subject)}</p>
+          <p className="truncate text-[0.8125rem] text-ink-3 max-sm:hidden">{formatTemplate(campaign.subject)}</p>
+          {campaign.scheduled_at ? (
+            <p className="num text-[0.8125rem] text-ink-2 sm:hidden">
+              in <Countdown until={campaign.scheduled_at} />
+            </p>
+          ) : null}
         </>
       ),
     },
@@ -139,6 +144,7 @@ function campaignColumns(onAsk: (question: Question) => void): Array<Column<Camp
       header: "In",
       width: "6.5rem",
       align: "end",
+      from: "sm",
       cell: (campaign) => (campaign.scheduled_at ? <Countdown until={campaign.scheduled_at} /> : "—"),
     },
     {

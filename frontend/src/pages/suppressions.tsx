@@ -170,20 +170,30 @@ function AddDialog({ onClose, onSaved }: { onClose: () => void; onSaved: () => v
   );
 }
 
+function reasonOf({ reason }: Suppression) {
+  return REASONS[reason] ?? { tone: "idle" as const, label: reason };
+}
+
 function suppressionColumns(drop: (row: Suppression) => void): Array<Column<Suppression>> {
   return [
     {
       key: "email",
       header: "Address",
       width: "minmax(0,1.5fr)",
-      cell: (row) => <span className="block truncate font-medium">{row.email}</span>,
+      cell: (row) => (
+        <>
+          <span className="block truncate font-medium">{row.email}</span>
+          <span className="block text-[0.8125rem] text-ink-3 sm:hidden">{reasonOf(row).label}</span>
+        </>
+      ),
     },
     {
       key: "reason",
       header: "Why",
       width: "8.5rem",
+      from: "sm",
       cell: (row) => {
-        const reason = REASONS[row.reason] ?? { tone: "idle" as const, label: row.reason };
+        const reason = reasonOf(row);
         return <Badge tone={reason.tone}>{reason.label}</Badge>;
       },
     },

@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.integration.worker.engine import RunEngine, make_runner
+from worker import limiter
 from worker.db import AsyncPool, make_pool
 
 Opened = Callable[[Callable[[AsyncPool], Awaitable[Any]]], Any]
@@ -42,3 +44,12 @@ def account_id(database_url: str) -> int:
         row = conn.execute("INSERT INTO accounts (name) VALUES ('Test') RETURNING account_id").fetchone()
     assert row is not None
     return int(row[0])
+
+
+@pytest.fixture
+def engine(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> RunEngine:
+    """Run an async function with the worker's services; see `engine.py`. Leases are short: only the tests' time depends
+    on it."""
+    monkeypatch.setattr(limiter, "LEASE_S", 0.4)
+    monkeypatch.setattr(limiter, "LEASE_MARGIN_S", 0.05)
+    return make_runner(database_url, redis_url)

@@ -277,12 +277,12 @@ def test_a_mark_whose_commit_was_not_acknowledged_is_recognised_when_it_is_repea
     written = Ledger._commit_group
     lost: list[int] = []
 
-    async def loses_its_answer(self: Ledger, *args: Any) -> list[int]:
-        marked = await written(self, *args)
+    async def loses_its_answer(self: Ledger, *args: Any) -> tuple[list[int], list[int]]:
+        marked, counted = await written(self, *args)
         if not lost:
             lost.extend(marked)
             raise psycopg.OperationalError("the connection was cut")
-        return marked
+        return marked, counted
 
     monkeypatch.setattr(Ledger, "_commit_group", loses_its_answer)
 

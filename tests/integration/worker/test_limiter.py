@@ -236,3 +236,30 @@ def test_a_server_that_may_evict_counters_is_refused(with_pool: Any, account_id:
                 server.config_set("maxmemory-policy", "noeviction")
 
     with_pool(work)
+
+
+def test_row_10_a_second_loss_is_waited_for_in_full_by_whoever_saw_only_the_first(
+    with_pool: Any, account_id: int, redis_url: str
+) -> None:
+    """The first loss was mended by another process, whose new leases are still in use when the next one comes."""
+
+    async def run(pool: AsyncPool) -> None:
+        limit = a_limit(account_id, 10, 60)
+        watching, working = await warmed(Limiter(redis_url, pool)), await warmed(Limiter(redis_url, pool))
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushall()
+            with pytest.raises(LimiterDown):
+                await watching.top_up(watching.new_lease([limit]), 10)
+            await warmed(working)
+            lease = working.new_lease([limit])
+            assert (await working.top_up(lease, 10)).permits == 10
+            client.flushall()
+        with pytest.raises(LimiterDown):
+            await watching.top_up(watching.new_lease([limit]), 10)
+        assert lease.is_valid()
+        await warmed(watching)
+        assert not lease.is_valid()
+        await watching.close()
+        await working.close()
+
+    with_pool(run)

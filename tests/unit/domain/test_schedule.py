@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.domain.schedule import ATTEMPTS_MAX, LIFETIMES, Kind, next_try, wakeup_bucket
+from app.domain.schedule import ATTEMPTS_MAX, LIFETIMES, Kind, next_relay_try, next_try, wakeup_bucket
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FAR = NOW + timedelta(days=30)
@@ -29,6 +29,19 @@ def test_each_burned_try_waits_longer_until_the_last_step(kind: Kind, burned: in
 def test_trouble_of_the_relay_alone_keeps_the_first_step() -> None:
     at = next_try(attempt=40, burned=0, kind="campaign", now=NOW, deadline=FAR, jitter=0.0)
     assert at == NOW + timedelta(minutes=6)
+
+
+@pytest.mark.parametrize(("attempt", "seconds"), [(1, 15), (2, 30), (10, 150), (20, 300), (500, 300)])
+def test_a_message_steps_aside_for_the_relays_trouble_and_comes_back_soon(attempt: int, seconds: int) -> None:
+    at = next_relay_try(attempt=attempt, now=NOW, deadline=FAR, jitter=0.0)
+    assert at == NOW + timedelta(seconds=seconds)
+
+
+def test_trouble_of_the_relay_expires_a_message_at_its_deadline_or_after_too_many_attempts() -> None:
+    soon = NOW + timedelta(seconds=15)
+    assert next_relay_try(attempt=1, now=NOW, deadline=soon, jitter=0.0) is None
+    assert next_relay_try(attempt=1, now=NOW, deadline=soon, jitter=-0.01) is not None
+    assert next_relay_try(attempt=ATTEMPTS_MAX, now=NOW, deadline=FAR, jitter=0.0) is None
 
 
 def test_a_try_at_or_after_the_deadline_is_not_made() -> None:

@@ -350,6 +350,10 @@ export type RelayPageOutputRelayOutput = {
      */
     is_default: boolean;
     /**
+     * In Flight
+     */
+    in_flight: number;
+    /**
      * Paused At
      */
     paused_at: string | null;
@@ -418,6 +422,10 @@ export type RelayOutput = {
      */
     is_default: boolean;
     /**
+     * In Flight
+     */
+    in_flight: number;
+    /**
      * Paused At
      */
     paused_at: string | null;
@@ -453,6 +461,12 @@ export type RelayInput = {
      * Is Default
      */
     is_default?: boolean;
+    /**
+     * In Flight
+     *
+     * Messages under way at once on one connection, where the server offers CHUNKING. Faster over a distance; after a crash so many of them may be in doubt.
+     */
+    in_flight?: number;
     /**
      * Name
      */
@@ -2433,6 +2447,12 @@ export type RelayPatch = {
      * Is Default
      */
     is_default?: boolean;
+    /**
+     * In Flight
+     *
+     * Messages under way at once on one connection, where the server offers CHUNKING. Faster over a distance; after a crash so many of them may be in doubt.
+     */
+    in_flight?: number;
     /**
      * Name
      */

@@ -1,0 +1,1 @@
+"""Real processes, killed and cut off at random, judged by what the relay accepted: `make chaos`."""

@@ -1,0 +1,40 @@
+"""Several faults, any interleaving, a relay of moods: Hypothesis looks for the schedule that breaks an invariant."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.chaos.exhaustive.engine import Scenario, play
+
+FAULTS = st.sampled_from(["before", "after", "freeze", "long freeze", "cut", "lost"])
+ANSWERS = st.sampled_from(
+    ["accept", "later", "later_after_body", "refuse", "lost_reply", "silent", "cut", "goodbye"]
+)  # fmt: skip
+RECIPIENTS = st.integers(1, 6).map(lambda n: f"p{n}@people.test")
+
+SCENARIOS = st.builds(
+    Scenario,
+    policy=st.sampled_from(["hold", "resend"]),
+    pipelining=st.booleans(),
+    processes=st.integers(1, 2),
+    slots=st.integers(1, 2),
+    batches=st.just(2),
+    each=st.just(3),
+    limit=st.sampled_from([None, (4, 10), (1, 2)]),
+    answers=st.dictionaries(RECIPIENTS, st.lists(ANSWERS, max_size=3).map(tuple), max_size=4),
+    faults=st.dictionaries(st.integers(0, 120), FAULTS, max_size=4),
+    pause_at=st.none() | st.integers(0, 80),
+)
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(scenario=SCENARIOS, turns=st.lists(st.integers(0, 3), max_size=60))
+def test_row_52_no_schedule_of_faults_breaks_an_invariant(
+    scenario: Scenario, turns: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = iter(turns)
+    round_robin = iter(range(10**9))
+    outcome = play(scenario, monkeypatch, choose=lambda count: next(left, next(round_robin)) % count)
+    assert outcome.breaches == [], outcome.trace

