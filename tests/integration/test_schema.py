@@ -1,6 +1,7 @@
 """The schema is what the files say, and every named query fits it."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -8,14 +9,22 @@ import pytest
 from procrastinate.schema import SchemaManager
 
 import sql
+from app.embedded import EmbeddedPostgres
 from sql import Query, queries
 from sql.migrate import MigrationError, list_migrations, migrate, pending
 
 ALL_QUERIES = [(noun, query) for noun, loaded in queries for query in loaded]
 
 
+@pytest.fixture(scope="module")
+def schema_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """One database for all queries: preparing one leaves nothing behind."""
+    yield postgres.create_database("schema_only", template="template_migrated")
+    postgres.drop_database("schema_only")
+
+
 @pytest.mark.parametrize(("noun", "query"), ALL_QUERIES, ids=[f"{noun}.{query.name}" for noun, query in ALL_QUERIES])
-def test_every_query_prepares_against_the_schema(database_url: str, noun: str, query: Query) -> None:
+def test_every_query_prepares_against_the_schema(schema_url: str, noun: str, query: Query) -> None:
     names: dict[str, None] = {}
 
     def number(match: re.Match[str]) -> str:
@@ -23,7 +32,7 @@ def test_every_query_prepares_against_the_schema(database_url: str, noun: str, q
         return f"${list(names).index(match[1]) + 1}"
 
     text = re.sub(r"%\((\w+)\)[sbt]", number, query.text.decode()).replace("%%", "%")
-    with psycopg.connect(database_url) as conn:
+    with psycopg.connect(schema_url) as conn:
         conn.execute(f"PREPARE checked AS {text}".encode())
 
 
