@@ -56,6 +56,13 @@ export function ContentStep({ campaign, draft }: { campaign: Campaign; draft: Dr
       });
     };
   };
+  // An editor that has just come does not take the chips from the line that somebody is writing in.
+  function takeOver(act: (text: string) => void) {
+    const isElsewhere = [subject, preview].some(
+      (field) => field.current !== null && field.current === document.activeElement,
+    );
+    if (!isElsewhere) insert.current = act;
+  }
   return (
     <div className="flex flex-col gap-5">
       <div className="flex flex-wrap items-center justify-between gap-3">
@@ -103,7 +110,7 @@ export function ContentStep({ campaign, draft }: { campaign: Campaign; draft: Dr
         </Field>
         <SenderField draft={draft} />
       </div>
-      <Body key={edition} draft={draft} onReady={(act) => (insert.current = act)} />
+      <Body key={edition} draft={draft} onReady={takeOver} />
       <Hints draft={draft} tags={tags} />
     </div>
   );
