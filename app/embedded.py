@@ -111,7 +111,11 @@ class EmbeddedPostgres:
     def create_database(self, name: str, *, template: str | None = None) -> str:
         """Make another database and return its URL. `name` and `template` are ours, never input."""
         with psycopg.connect(self.url_for("postgres"), autocommit=True) as conn:
-            copy = psycopg.sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(psycopg.sql.Identifier(template)) if template else None
+            copy = (
+                psycopg.sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(psycopg.sql.Identifier(template))
+                if template
+                else None
+            )
             statement = psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
             conn.execute(statement + copy if copy else statement)
         return self.url_for(name)

@@ -42,7 +42,13 @@ async def deliver_all(connection: SmtpConnection, recipients: list[str]) -> list
 
 @needs_postfix
 def test_replies_are_matched_in_order_and_a_refusal_spoils_no_other_message(postfix: tuple[int, Path]) -> None:
-    recipients = ["ada@accept.test", "x@elsewhere.test", "grey@accept.test", "nobody@accept.test", "bob@accept.test"] * 3
+    recipients = [
+        "ada@accept.test",
+        "x@elsewhere.test",
+        "grey@accept.test",
+        "nobody@accept.test",
+        "bob@accept.test",
+    ] * 3
 
     async def work() -> list[DeliveryResult]:
         connection = await open_to(postfix[0])
