@@ -22,6 +22,7 @@ log = structlog.get_logger("mailtide.clock")
 TICK_S = 1.0
 STALLED_AFTER_S = 15
 RETRY_LEADERSHIP_S = 2.0
+LEADER_SILENCE_MAX_S = 10
 PRUNE_EVERY_S = 60.0
 _LEADER_LOCK = 7_245_011_904
 
@@ -56,6 +57,8 @@ async def run(services: WorkerServices) -> None:
 
 async def _lead(services: WorkerServices) -> None:
     arguments = connection_arguments("mailtide-clock")
+    # A frozen process keeps its connection, and with it the lock: the server ends a session that says nothing.
+    arguments["options"] += f" -c idle_session_timeout={LEADER_SILENCE_MAX_S}s"
     conn = await psycopg.AsyncConnection.connect(services.settings.postgres_direct_url, autocommit=True, **arguments)
     async with conn:
         got = await (await conn.execute("SELECT pg_try_advisory_lock(%s) AS is_leader", (_LEADER_LOCK,))).fetchone()

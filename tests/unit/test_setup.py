@@ -72,7 +72,7 @@ def frontend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "package-lock.json").write_text("{}")
 
     def npm(arguments: list[str], folder: Path) -> None:
-        made = {"install": "node_modules/.mark", "run": "dist/index.html"}[arguments[0]]
+        made = {"ci": "node_modules/.mark", "run": "dist/index.html"}[arguments[0]]
         (folder / made).parent.mkdir(exist_ok=True)
         (folder / made).write_text(" ".join(arguments))
 
