@@ -2,8 +2,9 @@
 
 The stock worker of 3.10 (a) notices a scheduled job only at its next poll, 5 s by default; (b) forgets a NOTIFY that
 lands while a fetch is in flight; (c) loses its listener or heartbeat when PostgreSQL restarts, then stops or goes on half
-dead, and misses what came while it did not listen; (d) stops its heartbeat before it drains; (e) gives up when a job's result cannot be written. Private hooks are
-overridden for these five, so the version is pinned and `tests/integration/worker/test_queue.py` holds each of them.
+dead, and misses what came while it did not listen; (d) stops its heartbeat before it drains; (e) gives up when a job's
+result cannot be written; (f) beats for a job for ever whose fetch was committed while its answer was lost. Private hooks
+are overridden for these six, so the version is pinned and `tests/integration/worker/test_queue.py` holds each of them.
 """
 
 import asyncio
@@ -32,6 +33,13 @@ _NEXT_DUE = """
     ) AS is_due
 """
 
+_LIST_MISSING = """
+/* queue.list_missing */ SELECT id FROM procrastinate_jobs
+WHERE worker_id = %(worker_id)s AND status = 'doing' AND NOT (id = ANY(%(running)s::bigint[]))
+"""
+_GIVE_BACK = "/* queue.give_back */ SELECT procrastinate_retry_job_v2(%(job_id)s, now(), NULL, NULL, NULL)"
+
+MISSING_LOOK_EVERY_S = 2.0
 ALARM_MAX_S = 0.5  # re-read the next due time at least this often
 ALARM_MARGIN_S = 0.0005
 DEBOUNCE_S = 0.005  # a burst of NOTIFY makes one look
@@ -131,9 +139,29 @@ class PunctualWorker(Worker):
         sides: dict[str, Callable[[], Awaitable[Any]]] = {
             "heartbeat": self._update_heartbeat,
             "alarm": self._alarm,
+            "missing jobs": self._give_back_missing,
             "listener": listen,
         }
         return [asyncio.create_task(self._forever(name, run), name=name) for name, run in sides.items()]
+
+    # (f) A job whose fetch was committed while its answer was lost is ours by the row, and we beat for it; yet we do not
+    # have it. Seen in two looks in a row, it is given back: to run it twice would do no harm, never to run it does.
+    async def _give_back_missing(self) -> None:
+        suspects: set[int] = set()
+        while True:
+            await asyncio.sleep(MISSING_LOOK_EVERY_S)
+            rows = await self.app.connector.execute_query_all_async(
+                _LIST_MISSING, worker_id=self.worker_id, running=self._running_ids()
+            )
+            missing = {row["id"] for row in rows}.difference(self._running_ids())
+            for job_id in suspects & missing:
+                log.warning("job %d was taken for this worker and never arrived: given back", job_id)
+                await self.app.connector.execute_query_async(_GIVE_BACK, job_id=job_id)
+                self._wake()
+            suspects = missing - suspects
+
+    def _running_ids(self) -> list[int]:
+        return [context.job.id for context in self._running_jobs.values() if context.job.id is not None]
 
     async def _monitor_side_tasks(self, side_tasks: list[asyncio.Task[Any]]) -> None:
         await asyncio.wait(side_tasks)

@@ -121,6 +121,9 @@ class Round:
         accounts = list(self._accounts.values())
         rows = stack.ask(lambda conn: facts.read_rows(conn, accounts))
         accepts = stack.sink.accepted(lambda text: ids.decode("message", text), since=log_size)
+        # What an earlier round left behind was that round's breach.
+        first_id = min((row.message_id for row in rows), default=0)
+        accepts = [accept for accept in accepts if not 0 <= accept.message_id < first_id]
 
         def happened(what: str) -> int:
             return int(after.get(what, 0) - before.get(what, 0))

@@ -185,7 +185,9 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
             run=batch.run, limit_id=ending.limit.limit_id, now=services.now(),
         )  # fmt: skip
         if waiting is not None:
-            await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s)
+            # A limit that was changed before this batch waited has had its resume already: look again at once.
+            is_current = ending.limit in await _limits(services, batch)
+            await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s if is_current else 0.0)
         return
     if ending.kind == "refused":
         _refusals.pop(batch.campaign_id, None)

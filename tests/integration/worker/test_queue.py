@@ -1,4 +1,4 @@
-"""The five things that PunctualWorker does and the stock worker of Procrastinate does not: `worker/queue.py`, (a) to (e).
+"""The six things that PunctualWorker does and the stock worker of Procrastinate does not: `worker/queue.py`, (a) to (f).
 
 Each scenario is run with both. The stock worker must fail it: when an upgrade mends one, its override can go.
 """
@@ -280,5 +280,44 @@ def test_a_burst_of_announcements_is_worked_off_whole(with_pool: Opened) -> None
     async def act(s: Scene) -> None:
         await asyncio.gather(*(s.defer(number) for number in range(100)))
         await until(lambda: len(s.began) == 100, 15.0)
+
+    play(with_pool, PunctualWorker, act)
+
+
+def test_row_07_a_job_whose_fetch_was_committed_and_never_answered_is_run_all_the_same(with_pool: Opened) -> None:
+    """The worker lives and beats, so the job never counts as stalled; only the worker can know that it has not got it."""
+
+    async def act(s: Scene) -> None:
+        fetch = s.app.job_manager.fetch_job
+        lost: list[int] = []
+
+        async def lose_the_first(**arguments: Any) -> Any:
+            job = await fetch(**arguments)
+            if job is not None and not lost:
+                lost.append(job.id)
+                raise exceptions.ConnectorException("the connection was cut before the answer came")
+            return job
+
+        s.app.job_manager.fetch_job = lose_the_first  # type: ignore[method-assign]
+        await s.defer(1)
+        await s.until_begun(1, timeout_s=20)
+        assert lost, "the fetch was not lost"
+
+    play(with_pool, PunctualWorker, act)
+
+
+def test_a_job_that_runs_for_long_is_not_given_back_by_its_own_worker(
+    with_pool: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "MISSING_LOOK_EVERY_S", 0.1, raising=False)
+
+    async def act(s: Scene) -> None:
+        s.may_end.clear()
+        await s.defer(1)
+        began = await s.until_begun(1)
+        await asyncio.sleep(0.6)  # several looks
+        assert s.began[1] == began
+        rows = await s.execute("SELECT status FROM procrastinate_jobs")
+        assert [row["status"] for row in rows] == ["doing"]
 
     play(with_pool, PunctualWorker, act)
