@@ -38,7 +38,9 @@ vi.mock("uplot", () => ({
   },
 }));
 
-afterEach(() => {
+afterEach(async () => {
+  // A toast outlives its page: the next test would find two of the same buttons until this one runs out.
+  (await import("sonner")).toast.dismiss();
   cleanup();
   localStorage.clear();
   reportConnection(false);
