@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -177,24 +178,24 @@ def _prepare(environment: Mapping[str, str], *, with_dashboard: bool) -> None:
 # -- what is watched --------------------------------------------------------------------------------------------------
 
 
-class Child:
+class Child(ABC):
     """Something that runs and is started again when it dies."""
 
     name: str
 
-    def start(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def start(self) -> None: ...
 
+    @abstractmethod
     def exit_code(self) -> int | None:
         """None while it runs."""
-        raise NotImplementedError
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self) -> None:  # noqa: B027  # what cannot be told ends in `stop`
         """Tell it to end, without waiting."""
 
+    @abstractmethod
     def stop(self) -> None:
         """End it, whatever it takes, and wait."""
-        raise NotImplementedError
 
 
 class Server(Child):

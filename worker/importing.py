@@ -8,7 +8,7 @@ A slice is a transaction: its contacts, its rejects and the import's counts comm
 process that was killed therefore resumes after the last committed slice, with exact counts. Two threads: one parses
 slice k + 1 while the other merges slice k, at most two slices in memory.
 
-Measured 2026-11-24, 2 cores, Postgres on the same machine: see tests/bench/import_contacts.py.
+Measured 2026-11-24, 2 cores, Postgres on the same machine: see `make bench ONLY=import`.
 """
 
 import argparse

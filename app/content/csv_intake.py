@@ -102,10 +102,12 @@ class Intake:
                 piece = self._utf16.decode(piece, final).encode()
             except UnicodeError as error:
                 raise NotCsv("bad_encoding", "The file says it is UTF-16 but is not. Save it as UTF-8.") from error
-        if b"\0" in piece:
+        at = piece.find(b"\0")
+        if at >= 0:
+            line = self._lines + piece.count(b"\n", 0, at) + 1
             raise NotCsv(
                 "nul_bytes",
-                f"There is a NUL byte after line {self._lines}: this is not CSV, or UTF-16 without its mark. "
+                f"There is a NUL byte in line {line}: this is not CSV, or UTF-16 without its mark. "
                 "Save the file as CSV (UTF-8) and upload that.",
             )
         self._measure_lines(piece)
@@ -151,7 +153,7 @@ class Intake:
         if self._line_size > LINE_SIZE_MAX:
             raise NotCsv(
                 "line_too_long",
-                f"The line after line {self._lines} is longer than 1 MiB. Check that the file is CSV with one contact on each line.",
+                f"Line {self._lines + 1} is longer than 1 MiB. Check that the file is CSV with one contact on each line.",
             )
 
     def _check_utf8(self, piece: bytes, *, final: bool) -> None:

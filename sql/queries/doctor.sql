@@ -56,7 +56,8 @@ WHERE campaigns.status IN ('scheduled', 'sending')
 LIMIT 20;
 
 -- name: i1_message_without_job :many
--- I1: a due API message without a job of its account that would send it.
+-- I1: a due API message without a job of its account that would send it. A job of a later time (for tomorrow's messages)
+-- will do only for a message that waits on a limit: that job is for the instant of the next permit.
 SELECT 'message' AS what, due_messages.message_id AS id
 FROM due_messages
 WHERE due_messages.job_id IS NULL
@@ -66,6 +67,10 @@ WHERE due_messages.job_id IS NULL
         WHERE jobs.task_name = 'send_due'
             AND jobs.status IN ('todo', 'doing')
             AND (jobs.args ->> 'id')::bigint = due_messages.account_id
+            AND (
+                jobs.status = 'doing' OR coalesce(jobs.scheduled_at <= %(now)s::timestamptz, true)
+                OR EXISTS (SELECT 1 FROM waits WHERE waits.account_id = due_messages.account_id AND waits.ended_at IS NULL)
+            )
     )
 LIMIT 20;
 

@@ -12,7 +12,3 @@ WHERE account_id = %(account_id)s AND key = %(key)s
 -- Writes  the answer, in the command's own transaction.
 INSERT INTO idempotency_keys (account_id, key, request_hash, status_code, response, created_at)
 VALUES (%(account_id)s, %(key)s, %(request_hash)s, %(status_code)s, %(response)s, %(now)s)
-
--- name: prune_answers :count
--- Writes  deletes answers that are older than clients retry.
-DELETE FROM idempotency_keys WHERE created_at < %(before)s

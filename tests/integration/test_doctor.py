@@ -58,6 +58,9 @@ SENT = "(SELECT campaign_id FROM campaigns WHERE status = 'sent')"
         (f"UPDATE batches SET status = 'running', job_id = 999999 WHERE campaign_id = {SENT} AND ordinal = (SELECT max(ordinal) FROM batches WHERE campaign_id = {SENT})", "i1_running_batch_without_job"),
         ("UPDATE campaigns SET scheduled_at = now() - interval '5 minutes' WHERE status = 'scheduled'; DELETE FROM procrastinate_jobs", "i1_campaign_without_launch"),
         ("INSERT INTO due_messages (message_id, account_id, send_after) VALUES (999999, 1, now() - interval '5 minutes')", "i1_message_without_job"),
+        ("INSERT INTO due_messages (message_id, account_id, send_after) VALUES (999999, 1, now() - interval '5 minutes');"
+         " INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at) VALUES"
+         " ('messages', 'send_due', '{\"id\": 1, \"epoch\": 0}', now() + interval '1 day')", "i1_message_without_job"),
         ("INSERT INTO due_messages (message_id, account_id, send_after, job_id) VALUES (999999, 1, now(), 999999)", "i1_held_message_without_job"),
         ("INSERT INTO messages (account_id, send_after, recipient) VALUES (1, now(), 'a@example.test')", "api_message_lost"),
         (f"UPDATE messages SET account_id = 999 WHERE message_id = (SELECT min(message_id) FROM messages WHERE campaign_id = {SENT})", "i5_message_of_another_account"),
