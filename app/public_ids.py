@@ -26,6 +26,7 @@ PREFIXES: dict[Kind, str] = {
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]  # two digits at once: half the divisions
+_TO_THE_6TH, _TO_THE_12TH = 62**6, 62**12
 _SIZE = 22  # 62 ** 22 > 2 ** 128
 _TAGS: dict[str, bytes] = {kind: hashlib.blake2b(kind.encode(), digest_size=8).digest() for kind in PREFIXES}
 
@@ -60,12 +61,17 @@ class PublicIds:
 
 
 def _to_base62(block: bytes) -> str:
-    number = int.from_bytes(block)
-    pairs = []
-    for _ in range(_SIZE // 2):
-        number, remainder = divmod(number, 3844)
-        pairs.append(_PAIRS[remainder])
-    return "".join(reversed(pairs))
+    # In halves and quarters first: most divisions are then of numbers that fit a machine word.
+    upper, lower = divmod(int.from_bytes(block), _TO_THE_12TH)
+    first, second = divmod(upper, _TO_THE_6TH)
+    third, fourth = divmod(lower, _TO_THE_6TH)
+    return _write_six(first)[2:] + _write_six(second) + _write_six(third) + _write_six(fourth)
+
+
+def _write_six(number: int) -> str:
+    number, low = divmod(number, 3844)
+    high, middle = divmod(number, 3844)
+    return _PAIRS[high] + _PAIRS[middle] + _PAIRS[low]
 
 
 def _from_base62(digits: str) -> bytes | None:

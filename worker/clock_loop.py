@@ -90,7 +90,7 @@ async def _retry_stalled(services: WorkerServices) -> None:
         try:
             async with transaction(services.pool) as conn:
                 released = await one(conn, queries.recovery.release_job, job_id=job["id"], now=services.now())
-                await one(conn, queries.recovery.retry_job, job_id=job["id"])
+                await one(conn, queries.recovery.retry_job, job_id=job["id"], at=released["due_at"])
         except psycopg.Error as error:
             log.warning("a stalled job could not be taken back", job_id=job["id"], error=str(error))
             continue

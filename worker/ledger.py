@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import psycopg
 
@@ -31,6 +31,7 @@ OutcomeWord = Literal["sent", "failed", "uncertain", "expired", "try_later", "no
 
 RETRY_PAUSE_MAX_S = 1.0
 GROUP_MAX = 2000
+GATHER_TURNS_MAX = 4
 COLLISIONS_MAX = 3
 REPLY_SIZE_MAX = 500
 
@@ -41,8 +42,7 @@ _PLANNER_OPTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What an attempt came to. `attempt` is the number that its mark gave it, 1-based."""
 
     message_id: int
@@ -61,8 +61,7 @@ class Result:
         return self.is_api or self.suppress or self.status == "queued"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The wish to send a message. `attempt` is how many it has had; `epoch` the campaign's (0 for API messages)."""
 
     message_id: int
@@ -139,10 +138,24 @@ class Ledger:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._pending or self._unsent:
+                    await self._gather()
                     await self._commit_next()
         finally:
             if self._conn is not None:
                 await self._conn.close()
+
+    async def _gather(self) -> None:
+        """Let what the event loop has ready join the group: replies that have arrived, connections that wait to go on.
+
+        A statement costs PostgreSQL some 250 µs and 20 µs for each entry, so under load a larger group is worth a few
+        turns of the loop; when nothing is ready these take microseconds.
+        """
+        for _ in range(GATHER_TURNS_MAX):
+            before = len(self._pending)
+            await asyncio.sleep(0)  # reads what has arrived
+            await asyncio.sleep(0)  # runs whom that has woken
+            if len(self._pending) == before:
+                return
 
     async def _commit_next(self) -> None:
         group, self._pending = self._pending[:GROUP_MAX], self._pending[GROUP_MAX:]

@@ -9,6 +9,7 @@ again.
 """
 
 import asyncio
+import gc
 import secrets
 import signal
 import sys
@@ -50,9 +51,16 @@ def main() -> None:
         settings = load_settings()
         settings.require_secret()
         logs.configure(settings)
+        _calm_collector()
         sys.exit(uvloop.run(serve(settings)))
     except ConfigError as error:
         sys.exit(f"worker: {error}")
+
+
+def _calm_collector() -> None:
+    """Hardly anything here is garbage in cycles, and looking for it takes 4 % of the time: look less often."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def serve(settings: Settings) -> int:

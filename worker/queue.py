@@ -3,8 +3,9 @@
 The stock worker of 3.10 (a) notices a scheduled job only at its next poll, 5 s by default; (b) forgets a NOTIFY that
 lands while a fetch is in flight; (c) loses its listener or heartbeat when PostgreSQL restarts, then stops or goes on half
 dead, and misses what came while it did not listen; (d) stops its heartbeat before it drains; (e) gives up when a job's
-result cannot be written; (f) beats for a job for ever whose fetch was committed while its answer was lost. Private hooks
-are overridden for these six, so the version is pinned and `tests/integration/worker/test_queue.py` holds each of them.
+result cannot be written; (f) beats for a job for ever whose fetch was committed while its answer was lost; (g) fails a
+job whose task it does not know, which the next release beside it would. Private hooks are overridden for these seven, so
+the version is pinned and `tests/integration/worker/test_queue.py` and `test_releases.py` hold each of them.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-from procrastinate import exceptions, utils
+from procrastinate import JobContext, exceptions, utils
 from procrastinate.worker import Worker
 
 log = logging.getLogger("mailtide.queue")
@@ -38,8 +40,13 @@ _LIST_MISSING = """
 WHERE worker_id = %(worker_id)s AND status = 'doing' AND NOT (id = ANY(%(running)s::bigint[]))
 """
 _GIVE_BACK = "/* queue.give_back */ SELECT procrastinate_retry_job_v2(%(job_id)s, now(), NULL, NULL, NULL)"
+_LEAVE = """
+/* queue.leave */
+SELECT procrastinate_retry_job_v2(%(job_id)s, now() + %(pause_s)s::float8 * interval '1 s', NULL, NULL, NULL)
+"""
 
 MISSING_LOOK_EVERY_S = 2.0
+UNKNOWN_PAUSE_S = 5.0  # between two looks at a job that another release must do
 ALARM_MAX_S = 0.5  # re-read the next due time at least this often
 ALARM_MARGIN_S = 0.0005
 DEBOUNCE_S = 0.005  # a burst of NOTIFY makes one look
@@ -94,6 +101,16 @@ class PunctualWorker(Worker):
                 continue
             if self._wakeups == seen:
                 return
+
+    # (g) During a deploy two releases run side by side, and one has tasks that the other lacks. What cannot be written here
+    # leaves the job as ours without our having it: (f).
+    async def _process_job(self, context: JobContext) -> None:
+        if context.job.task_name in self.app.tasks:
+            await super()._process_job(context)
+            return
+        log.warning("job %s is for another release: %s is no task here", context.job.id, context.job.task_name)
+        with suppress(exceptions.ConnectorException):
+            await self.app.connector.execute_query_async(_LEAVE, job_id=context.job.id, pause_s=UNKNOWN_PAUSE_S)
 
     # (a) An alarm at the exact instant of the next scheduled job.
     async def _alarm(self) -> None:

@@ -13,10 +13,10 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 from app.content.compiled import CompiledContent, RenderFault
 from app.domain.links import sign_unsubscribe
@@ -46,22 +46,20 @@ REFUSALS_AT_RCPT_MAX = 20
 REFUSALS_MAX = 3
 
 
-@dataclass(slots=True)
-class Item:
+class Item(NamedTuple):
     """A queued message with what it takes to send it."""
 
     message_id: int
     attempt: int
     burned: int
     recipient: str
-    variables: dict[str, object]
+    variables: Mapping[str, object]
     public_id: str
     content: CompiledContent
     deadline: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     item: Item
     envelope: Envelope
     data: bytes
@@ -126,6 +124,7 @@ class Run:
         self._account_id = account_id
         self._lease = lease
         self._refusals = refusals
+        self._unsubscribe_base = f"{services.settings.public_url}/u/"
         self._how_many = how_many  # messages that are still to be taken: no more permits than that
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
@@ -281,7 +280,7 @@ class Run:
         unsubscribe_url = None
         if self._kind == "campaign" or item.content.uses_unsubscribe_url:
             token = sign_unsubscribe(self._services.link_key, account_id=self._account_id, message_id=item.message_id)
-            unsubscribe_url = f"{self._services.settings.public_url}/u/{token}"
+            unsubscribe_url = f"{self._unsubscribe_base}{token}"
         made = item.content.render(
             recipient=item.recipient, variables=item.variables, message_public_id=item.public_id,
             unsubscribe_url=unsubscribe_url, date=now, eight_bit=connection.eight_bit_mime,
@@ -290,7 +289,7 @@ class Run:
         if isinstance(made, RenderFault):
             return Unsent(item.message_id, item.attempt, "failed", f"cannot be made: {made.reason}")
         envelope = Envelope(
-            made.sender, made.recipient, eight_bit=made.eight_bit, smtputf8=made.smtputf8, size=len(made.data)
+            made.sender, made.recipient, made.eight_bit, made.smtputf8, len(made.data), made.is_canonical
         )
         return Outgoing(item, envelope, made.data)
 
@@ -320,8 +319,8 @@ class Run:
         """What one conversation came to, as the ledger will have it."""
         reply = delivery.reply
         outcome = decide_outcome(
-            state=delivery.state, stage=str(delivery.stage), code=reply.code if reply else None,
-            enhanced=reply.enhanced if reply else None,
+            state=delivery.state, stage=delivery.stage, code=reply.code if reply else None,
+            enhanced=reply.enhanced if reply and reply.code >= 400 else None,
         )  # fmt: skip
         words = reply.line if reply else delivery.reason
         lease = self._lease

@@ -43,6 +43,11 @@ def check_address(text: str) -> str | BadAddress:
     return _check_slowly(text)
 
 
+def is_plain_address(text: str) -> bool:
+    """Whether it is an address that is written on the wire, and in a header, as it stands. False says nothing."""
+    return len(text) <= ADDRESS_SIZE_MAX and _PLAIN.fullmatch(text) is not None
+
+
 def is_address(text: str) -> bool:
     """Whether `check_address` accepts it."""
     return "@" in text and not isinstance(check_address(text), BadAddress)

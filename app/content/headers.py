@@ -25,7 +25,11 @@ def clean_header(text: str) -> str:
 
 def write_text(name: str, value: str) -> bytes:
     """An unstructured field such as Subject, with its CRLF."""
-    value = clean_header(value)
+    return write_clean_text(name, clean_header(value))
+
+
+def write_clean_text(name: str, value: str) -> bytes:
+    """`write_text` of a value that clean_header has made."""
     if value.isascii() and "=?" not in value:
         line = f"{name}: {value}"
         if len(line) <= LINE_SIZE:

@@ -575,6 +575,22 @@ class Parsed:
         """Names that every rendering writes out: a tag of their own outside every block."""
         return {node.name for node in self.nodes if isinstance(node, _Output) and node.name}
 
+    @property
+    def fixed_text(self) -> str:
+        """All text outside tags, whether or not a rendering has it."""
+        return "".join(_texts(self.nodes))
+
+
+def _texts(nodes: Sequence[_Node]) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, _Text):
+            yield node.text
+        elif isinstance(node, _For):
+            yield from _texts(node.block)
+        elif isinstance(node, _If):
+            for _, _, block in node.arms:
+                yield from _texts(block)
+
 
 def parse(source: str) -> Parsed:
     """Parse a source. Raises TemplateFault."""
@@ -723,9 +739,9 @@ def clean_value(text: str) -> str:
 
 @dataclass(slots=True)
 class _Program(Generic[T]):
-    """A block with its text encoded."""
+    """A block with its text encoded: (fixed text, what follows it) again and again."""
 
-    steps: "list[T | _Output | _Choice[T] | _Loop[T]]"
+    steps: "list[tuple[T, _Output | _Choice[T] | _Loop[T] | None]]"
     cost: int  # of its own outputs and of entering it: an empty block in a loop must cost, too
     text_size: int
 
@@ -743,36 +759,43 @@ class _Loop(Generic[T]):
 
 
 def _encode(nodes: Sequence[_Node], encode_text: Callable[[str], T]) -> _Program[T]:
-    steps: list[T | _Output | _Choice[T] | _Loop[T]] = []
+    steps: list[tuple[T, _Output | _Choice[T] | _Loop[T] | None]] = []
     cost, text_size = 1 + len(nodes), 0
+    nothing = text = encode_text("")
     for node in nodes:
         if isinstance(node, _Text):
-            text = encode_text(node.text)
-            text_size += len(text)
-            steps.append(text)
-        elif isinstance(node, _If):
-            steps.append(_Choice([(test, spent, _encode(block, encode_text)) for test, spent, block in node.arms]))
+            text = text + encode_text(node.text)
+            continue
+        if isinstance(node, _If):
+            arms = [(test, spent, _encode(block, encode_text)) for test, spent, block in node.arms]
+            steps.append((text, _Choice(arms)))
         elif isinstance(node, _For):
-            steps.append(_Loop(node.local, node.items, _encode(node.block, encode_text)))
+            steps.append((text, _Loop(node.local, node.items, _encode(node.block, encode_text))))
         else:
             cost += node.cost
-            steps.append(node)
-    return _Program(steps, cost, text_size)
+            steps.append((text, node))
+        text_size += len(text)
+        text = nothing
+    if text:
+        steps.append((text, None))
+    return _Program(steps, cost, text_size + len(text))
 
 
 def _execute(program: _Program[T], run: _Run, pieces: list[T], encode_value: Callable[[str], T]) -> None:
     run.spend(program.cost)
     run.emit_size(program.text_size)
-    for step in program.steps:
-        if isinstance(step, str | bytes):
-            pieces.append(step)
-        elif isinstance(step, _Output):
-            value = step.expression(run)
-            if value is None:
-                value = _Missing(step.name or "a value")
-            piece = encode_value(value if isinstance(value, str) else _to_text(value))
+    for text, step in program.steps:
+        pieces.append(text)
+        if isinstance(step, _Output):
+            # One turn for each merge tag of each message: what looks roundabout here is what is quick.
+            value = run.values.get(step.name) if step.name else step.expression(run)
+            if value.__class__ is not str:
+                value = _to_text(_Missing(step.name or "a value") if value is None else value)
+            piece = encode_value(value)
             run.emit_size(len(piece))
             pieces.append(piece)
+        elif step is None:
+            return
         elif isinstance(step, _Choice):
             for test, cost, arm in step.arms:
                 run.spend(cost)

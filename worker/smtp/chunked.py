@@ -59,7 +59,7 @@ class ChunkedStream:
             return refusal
         if not data.endswith(b"\r\n"):
             data += b"\r\n"
-        assert not has_bare_line_end(data)
+        assert envelope.is_canonical or not has_bare_line_end(data)
         mail = self._connection.write_mail(envelope)
         head = b"".join((b"RSET\r\n", mail, write_rcpt(envelope), b"BDAT %d LAST\r\n" % len(data)))
         if not self._wire.send(head + data, replies=4):

@@ -17,8 +17,7 @@ cannot have left this process is `not_sent`, one that may have is `uncertain`.
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from app.settings import RelayAddress
 from worker.smtp.envelope import Envelope, find_address_fault, has_bare_line_end, write_body, write_mail, write_rcpt
@@ -42,8 +41,7 @@ State = Literal["replied", "not_sent", "uncertain"]
 Dot = Literal["here", "watched", "gone"]
 
 
-@dataclass(frozen=True, slots=True)
-class DeliveryResult:
+class DeliveryResult(NamedTuple):
     """How the conversation about one message ended.
 
     state   replied: the server's answer decided, whatever it was. not_sent: the end of the data never left this process.
@@ -150,7 +148,8 @@ class SmtpConnection:
             if not may_send():
                 self._wire.abort("it may not be sent any more")
                 return self._broken_off()
-            reply = await self._send_data(data, ahead)
+            body = data + b".\r\n" if envelope.is_canonical else write_body(data)
+            reply = await self._send_body(body, ahead)
         except _Refused as refused:
             return self._replied(refused.stage, refused.reply, ahead)
         except WireBroken:
@@ -194,7 +193,9 @@ class SmtpConnection:
             return DeliveryResult("not_sent", Stage.MAIL, None, "another message was announced on this connection")
         if not self.usable:
             return self._broken_off()
-        reply = (self._find_fault(envelope) if self._announced is None else None) or self._find_data_fault(data)
+        reply = (self._find_fault(envelope) if self._announced is None else None) or self._find_data_fault(
+            envelope, data
+        )
         if reply is None:
             return None
         self.drop_ahead()
@@ -210,10 +211,10 @@ class SmtpConnection:
             return Reply(554, "5.6.3 the relay does not offer 8BITMIME, which this message needs")
         return None
 
-    def _find_data_fault(self, data: bytes) -> Reply | None:
+    def _find_data_fault(self, envelope: Envelope, data: bytes) -> Reply | None:
         if self.size_max is not None and len(data) > self.size_max:
             return Reply(552, f"5.3.4 the message has {len(data)} bytes, the relay takes {self.size_max}")
-        if has_bare_line_end(data):
+        if not envelope.is_canonical and has_bare_line_end(data):
             return Reply(554, "5.6.0 the message has a bare CR or LF")
         return None
 
@@ -297,10 +298,9 @@ class SmtpConnection:
 
     # -- the data --
 
-    async def _send_data(self, data: bytes, ahead: Envelope | None) -> RawReply:
+    async def _send_body(self, body: bytes, ahead: Envelope | None) -> RawReply:
         """Write the body (and the next envelope) and return the reply to the final dot."""
         self._stage = Stage.BODY
-        body = write_body(data)
         if ahead is not None and not (self.pipelining and self._find_fault(ahead) is None):
             ahead = None
         if len(body) > _ONE_WRITE_SIZE_MAX:

@@ -1,20 +1,22 @@
 """From whom and to whom, as SMTP commands, and the message as it goes over the wire. Nothing here does I/O."""
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 ADDRESS_SIZE_MAX = 320  # bytes: 64 + "@" + 255 (RFC 5321 § 4.5.3.1)
 _FORBIDDEN = re.compile(r"[\x00-\x20<>\x7f-\xa0\u2028\u2029]")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """Who a message is from and for.
+class Envelope(NamedTuple):
+    """Who a message is from and for, and what its data is like.
 
     mail_from   the return path; "" for none.
     eight_bit   the message has bytes over 127: BODY=8BITMIME (RFC 6152).
     smtputf8    an address or a header has characters beyond ASCII (RFC 6531).
     size        bytes, for SIZE (RFC 1870); 0 when it is not known yet.
+    is_canonical  whoever made the data vouches that each of its lines ends with CRLF and none begins with a dot, so it goes
+                as it is. For any other data that is looked at here, which takes as long as writing it.
     """
 
     mail_from: str
@@ -22,18 +24,27 @@ class Envelope:
     eight_bit: bool = False
     smtputf8: bool = False
     size: int = 0
+    is_canonical: bool = False
 
 
 def find_address_fault(envelope: Envelope) -> str | None:
     """Why an address must not go on the wire, in words, or None. The last door before an injected command."""
-    for address in (envelope.mail_from, envelope.rcpt_to):
-        if _FORBIDDEN.search(address):
-            return "an address has spaces, angle brackets or control characters"
-        if len(address.encode("utf-8", "replace")) > ADDRESS_SIZE_MAX:
-            return f"an address is longer than {ADDRESS_SIZE_MAX} bytes"
-        if not (envelope.smtputf8 or address.isascii()):
-            return "an address has characters beyond ASCII"
-    return None if envelope.rcpt_to else "there is no recipient address"
+    return (
+        _find_fault(envelope.mail_from, envelope.smtputf8)
+        or _find_fault(envelope.rcpt_to, envelope.smtputf8)
+        or (None if envelope.rcpt_to else "there is no recipient address")
+    )
+
+
+@lru_cache(maxsize=256)  # the sender is the same again and again
+def _find_fault(address: str, smtputf8: bool) -> str | None:
+    if _FORBIDDEN.search(address):
+        return "an address has spaces, angle brackets or control characters"
+    if len(address.encode("utf-8", "replace")) > ADDRESS_SIZE_MAX:
+        return f"an address is longer than {ADDRESS_SIZE_MAX} bytes"
+    if not (smtputf8 or address.isascii()):
+        return "an address has characters beyond ASCII"
+    return None
 
 
 def write_mail(envelope: Envelope, *, offers_size: bool) -> bytes:

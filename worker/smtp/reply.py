@@ -5,13 +5,14 @@ connection is of no use, because nothing after it can be matched to its command.
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LINE_SIZE_MAX = 2_048  # bytes; RFC 5321 § 4.5.3.1.5 says 512, some servers write more
 LINES_MAX = 100
 TEXT_SIZE_MAX = 500  # characters kept: what the ledger stores
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
+_CODES = {b"%d" % code: code for code in range(200, 600)}
 _CONTROL = re.compile(r"[^\x20-\x7e\xa0-\U0010ffff]+")
 
 RawReply = tuple[int, bytes]
@@ -22,8 +23,7 @@ class ReplyFault(Exception):
     """The server sent something that is not a reply. The message says what, without quoting it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the server said.
 
     code  200 to 599.
@@ -96,10 +96,9 @@ class ReplyReader:
             line = line[:-1]
         if len(line) > LINE_SIZE_MAX:
             raise ReplyFault(f"a reply line of more than {LINE_SIZE_MAX} bytes")
-        digits, mark = line[:3], line[3:4]
-        if not (len(digits) == 3 and digits.isdigit() and b"2" <= digits[:1] <= b"5" and mark in b" -"):
+        code, mark = _CODES.get(line[:3]), line[3:4]
+        if code is None or mark not in b" -":
             raise ReplyFault("a line that is not an SMTP reply")
-        code = int(digits)
         if self._lines and code != self._code:
             raise ReplyFault("a reply whose lines carry different codes")
         if mark == b"-":

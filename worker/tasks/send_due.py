@@ -225,5 +225,5 @@ class _Items(Iterator[Item]):
         row, public_id, content = self._left.pop()
         return Item(
             row["message_id"], row["attempt"], row["burned"], row["recipient"],
-            {**(row["variables"] or {}), "email": row["recipient"]}, public_id, content, row["deadline"],
+            row["variables"] or {}, public_id, content, row["deadline"],
         )  # fmt: skip

@@ -14,6 +14,7 @@ from app.content import mime
 from app.content.compiled import ContentSource, RenderedMessage, RenderFault, compile_content
 from app.content.headers import clean_header, write_date, write_mailbox, write_text
 from app.content.templates import clean_source
+from worker.smtp.envelope import has_bare_line_end, write_body
 
 NOW = datetime(2026, 11, 24, 9, 5, 7, tzinfo=UTC)
 LINK = "https://mail.example/u/AbC-_123"
@@ -122,7 +123,7 @@ def test_quoted_printable_lines_are_at_most_76_octets_and_need_no_care_on_the_wa
     encoded = mime.to_quoted_printable(clean_source(text))
     for line in encoded.split(b"\r\n"):
         assert len(line) <= 76
-        assert not line.startswith(b"From ")
+        assert not line.startswith((b"From ", b"."))
         assert not line.endswith((b" ", b"\t"))
 
 
@@ -291,22 +292,44 @@ def test_the_preview_text_is_hidden_in_front_of_the_body() -> None:
     assert "50% &#123;&#123; off" in body(broken, "html")
 
 
+CYRILLIC = "<p>\u0417\u0434\u0440\u0430\u0432\u0441\u0442\u0432\u0443\u0439\u0442\u0435 {{ h }}</p>"
+
+
 def test_a_boundary_in_an_eight_bit_body_is_encoded_away() -> None:
-    compiled = compile_content(source())
-    boundary = compiled._boundary.decode()
+    content = source(html=CYRILLIC)
+    boundary = compile_content(content)._boundary.decode()
     evil = f"\r\n--{boundary}--\r\nContent-Type: text/html\r\n\r\n<script>"
-    message = read(make(source(), eight_bit=True, s="s", h="h", t=evil))
+    message = read(make(content, eight_bit=True, s="s", h="h", t=evil))
     assert len(list(message.iter_parts())) == 2
     assert same(body(message, "plain"), evil)
 
 
-def test_eight_bit_is_used_where_it_is_offered_and_lines_are_short() -> None:
-    made = make(source(), eight_bit=True, s="s", h="é", t="é")
+def test_a_text_that_is_not_latin_is_eight_bit_where_it_is_offered_and_lines_are_short() -> None:
+    content = source(html=CYRILLIC)
+    made = make(content, eight_bit=True, s="s", h="\u0410\u043d\u043d\u0430", t="t")
     assert made.eight_bit
-    assert "é".encode() in made.data
-    long = make(source(), eight_bit=True, s="s", h="é" * 500, t="t")
+    assert "\u0410\u043d\u043d\u0430".encode() in made.data
+    assert not make(content, eight_bit=False, s="s", h="h", t="t").eight_bit
+    long = make(content, eight_bit=True, s="s", h="\u0436" * 500, t="t")
     assert not long.eight_bit
     assert long.data.isascii()
+
+
+def test_a_latin_text_is_seven_bit_whatever_is_offered() -> None:
+    made = make(source(html="<p>Sehr geehrte Damen und Herren, {{ h }}</p>"), eight_bit=True, s="s", h="Zoë", t="t")
+    assert not made.eight_bit
+    assert made.data.isascii()
+
+
+@given(html=NASTY, text=NASTY)
+@example(html=".", text="." * 200)
+@example(html="a\n..b\n" + "." * 80 + "x" * 80, text="\n.\n.\n")
+def test_a_canonical_message_needs_no_look_at_its_lines(html: str, text: str) -> None:
+    made = make(source(), s=".", h=html, t=text)
+    assert made.is_canonical
+    assert not has_bare_line_end(made.data)
+    assert not any(line.startswith(b".") for line in made.data.split(b"\r\n"))
+    assert write_body(made.data) == made.data + b".\r\n"
 
 
 def test_a_message_that_grows_too_large_is_a_fault() -> None:
