@@ -72,7 +72,7 @@ def transaction() -> Iterator[tuple[Settings, Conn]]:
     with (
         installation() as settings,
         psycopg.connect(
-            settings.postgres_url, row_factory=dict_row, options=SESSION_OPTIONS, application_name="mailtide-cli"
+            settings.postgres_direct_url, row_factory=dict_row, options=SESSION_OPTIONS, application_name="mailtide-cli"
         ) as conn,
     ):
         yield settings, conn
@@ -85,7 +85,7 @@ def transaction() -> Iterator[tuple[Settings, Conn]]:
 def migrate_command() -> None:
     """Bring the database to this code's schema."""
     with installation() as settings:
-        applied = migrate(settings.postgres_url, say=click.echo)
+        applied = migrate(settings.postgres_direct_url, say=click.echo)
         click.echo(f"{applied} migrations applied" if applied else "nothing to do")
 
 
@@ -218,7 +218,7 @@ def _cell(value: object) -> str:
 def psql(arguments: tuple[str, ...]) -> None:
     """Open psql on the database, or run it with ARGUMENTS."""
     with installation() as settings:
-        target, environment = _postgres_target(settings.postgres_url)
+        target, environment = _postgres_target(settings.postgres_direct_url)
         command = [_postgres_program("psql"), *arguments, target]
         sys.exit(subprocess.run(command, env=environment, check=False).returncode)
 
@@ -231,7 +231,7 @@ def backup(file: Path | None) -> None:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         file = file or settings.data_dir / "backups" / f"mailtide-{stamp}.dump"
         file.parent.mkdir(parents=True, exist_ok=True)
-        target, environment = _postgres_target(settings.postgres_url)
+        target, environment = _postgres_target(settings.postgres_direct_url)
         partial = file.with_name(f".{file.name}.partial")
         partial.unlink(missing_ok=True)
         partial.touch(mode=0o600)
@@ -260,14 +260,14 @@ def restore(file: Path) -> None:
     now = datetime.now(UTC)
     with installation() as settings:
         _refuse_while_used(settings)
-        target, environment = _postgres_target(settings.postgres_url)
+        target, environment = _postgres_target(settings.postgres_direct_url)
         command = [
             _postgres_program("pg_restore"), "--clean", "--if-exists", "--no-owner", "--no-privileges",
             "--single-transaction", "--exit-on-error", f"--dbname={target}", str(file),
         ]  # fmt: skip
         _run(command, environment, "pg_restore failed; the database is as it was")
-        migrate(settings.postgres_url, say=click.echo)
-        with psycopg.connect(settings.postgres_url, row_factory=dict_row, options=SESSION_OPTIONS) as conn:
+        migrate(settings.postgres_direct_url, say=click.echo)
+        with psycopg.connect(settings.postgres_direct_url, row_factory=dict_row, options=SESSION_OPTIONS) as conn:
             paused = count(conn, queries.queue.pause_after_restore, now=now)
     click.echo(f"restored {file}; {paused} campaigns that were on their way are paused: resume those you want to go on")
 
@@ -275,7 +275,7 @@ def restore(file: Path) -> None:
 def _refuse_while_used(settings: Settings) -> None:
     if DataDir(settings.data_dir).is_running() and DataDir(settings.data_dir).read_env().get("DATABASE_URL"):
         raise ConfigError("`make run` is up: stop it first")
-    with psycopg.connect(settings.postgres_url, row_factory=dict_row, options=SESSION_OPTIONS) as conn:
+    with psycopg.connect(settings.postgres_direct_url, row_factory=dict_row, options=SESSION_OPTIONS) as conn:
         try:
             now = datetime.now(UTC)
             live = one(conn, queries.queue.count_live_workers, now=now, stalled_after_s=STALLED_AFTER_S)["live"]

@@ -7,6 +7,7 @@ Rows come back as dicts. Only this module builds pools for the web and for comma
 `worker/db.py`, because its connections are asynchronous.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,9 +25,19 @@ Pool = ConnectionPool[Conn]
 SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s"
 
 
-def open_pool(database_url: str, *, size: int, application_name: str = "mailtide-web") -> Pool:
+def open_pool(
+    database_url: str, *, size: int, application_name: str = "mailtide-web", is_behind_pooler: bool = False
+) -> Pool:
     """Open a pool of at most `size` connections. It connects in the background, so a start survives a database that
-    is not up yet; `transaction` then raises Unavailable."""
+    is not up yet; `transaction` then raises Unavailable.
+
+    is_behind_pooler  each transaction may be on another of PgBouncer's connections: no prepared statements, and no
+                      options, which it refuses; time limits are in `deploy/pgbouncer.ini`. The time zone it does pass on.
+    """
+    session: dict[str, Any] = {"options": SESSION_OPTIONS}
+    if is_behind_pooler:
+        os.environ["PGTZ"] = "UTC"  # libpq has no other way to say it at the start
+        session = {"prepare_threshold": None}
     return ConnectionPool(
         database_url,
         min_size=min(2, size),
@@ -38,8 +49,8 @@ def open_pool(database_url: str, *, size: int, application_name: str = "mailtide
         kwargs={
             "row_factory": dict_row,
             "application_name": application_name,
-            "options": SESSION_OPTIONS,
             "connect_timeout": 5,
+            **session,
         },
         open=True,
     )

@@ -128,6 +128,9 @@ def web_arguments(settings: Settings, port: int) -> list[str]:
     return [
         "granian", "--interface", "wsgi", "--host", settings.host, "--port", str(port), "--no-ws",
         "--workers", str(settings.web_concurrency), "--blocking-threads", str(settings.web_threads),
+        # As many requests may wait for a thread. At granian's own 1,024, whoever comes next is not even read from until
+        # another client leaves: with 2,000 clients some waited for a minute.
+        "--backlog", "4096", "--backpressure", "4096",
         "--log-level", "error", "app.wsgi:app",
     ]  # fmt: skip
 

@@ -77,12 +77,15 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _check("mail server", lambda: check_mail_server(settings))
     try:
         conn = psycopg.connect(
-            settings.postgres_url, row_factory=psycopg.rows.dict_row, autocommit=True, connect_timeout=5,
+            settings.postgres_direct_url, row_factory=psycopg.rows.dict_row, autocommit=True, connect_timeout=5,
             options="-c timezone=UTC -c statement_timeout=120s", application_name="mailtide-doctor",
         )  # fmt: skip
     except (psycopg.OperationalError, ConfigError) as error:
-        yield Finding("database", False, f"{_first_line(error)}: is it running, and is DATABASE_URL right?")
+        name = "DATABASE_DIRECT_URL" if settings.database_direct_url else "DATABASE_URL"
+        yield Finding("database", False, f"{_first_line(error)}: is it running, and is {name} right?")
         return
+    if settings.is_behind_pooler:
+        yield _check("pooler", lambda: check_pooler(settings))
     with conn:
         yield _check("database", lambda: check_database(conn))
         migrations = _check("migrations", lambda: check_migrations(conn))
@@ -159,6 +162,15 @@ def check_mail_server(settings: Settings) -> str:
     if not greeting.startswith("220"):
         raise Ill(f"{address.host}:{address.port} greets with {greeting!r} instead of 220")
     return f"{address.host}:{address.port} greets with 220"
+
+
+def check_pooler(settings: Settings) -> str:
+    """The way that the web takes. It cannot set time limits there for itself."""
+    with psycopg.connect(settings.postgres_url, autocommit=True, prepare_threshold=None, connect_timeout=5) as conn:
+        row = conn.execute("SELECT current_setting('statement_timeout')").fetchone()
+    if row is None or row[0] == "0":
+        raise Ill("through DATABASE_URL a query may take for ever: take the connect_query of deploy/pgbouncer.ini")
+    return f"answers, statement_timeout {row[0]}"
 
 
 def check_database(conn: Conn) -> str:

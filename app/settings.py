@@ -164,8 +164,13 @@ class Settings(BaseSettings):
 
     @cached_property
     def postgres_direct_url(self) -> str:
-        """For workers: they LISTEN, which a PgBouncer in transaction mode cannot pass on."""
+        """For workers, which LISTEN, and for migrations, which lock: a PgBouncer in transaction mode can pass on neither."""
         return self.database_direct_url or self.postgres_url
+
+    @property
+    def is_behind_pooler(self) -> bool:
+        """DATABASE_URL leads to a PgBouncer, or DATABASE_DIRECT_URL would not be needed: no session state there."""
+        return bool(self.database_direct_url) and self.database_direct_url != self.database_url
 
     @cached_property
     def valkey_url(self) -> str:

@@ -1,7 +1,7 @@
 """Install what the lock file names into `.venv`: `make setup`. Runs on a bare python3, so it imports only the standard library.
 
     python3 -I app/setup.py             .venv from requirements.lock
-    python3 -I app/setup.py packages    Debian's chromium and postfix, for the tests, where that is possible
+    python3 -I app/setup.py packages    Debian's chromium and others, for the tests, where that is possible
 
 A second run costs a hash: `.venv/.installed` holds the SHA-256 of the lock file and of this Python. pip is used, since it
 reads the machine's own index, proxy and certificate settings (PIP_*, pip.conf). Two runs in one folder take turns.
@@ -20,7 +20,12 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 LOCK = ROOT / "requirements.lock"
 STAMP = VENV / ".installed"
-DEBIAN_PACKAGES = {"chromium": "browser tests", "postfix": "tests against a real mail server"}
+DEBIAN_PACKAGES = {
+    "chromium": "browser tests",
+    "postfix": "tests against a real mail server",
+    "pgbouncer": "tests behind a connection pooler",
+    "faketime": "tests with clocks that are wrong",
+}
 
 
 class SetupError(Exception):

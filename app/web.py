@@ -5,6 +5,7 @@ through `app/api/errors.py`, every answer gets its security headers here.
 """
 
 import logging
+import os
 import re
 import sys
 import time
@@ -32,6 +33,7 @@ from app.api import (
     relays,
     senders,
     suppressions,
+    team,
     templates,
     unsubscribe,
 )  # fmt: skip
@@ -42,6 +44,7 @@ from app.api.openapi import register_openapi
 from app.auth import routes as auth_routes
 from app.dashboard import register_dashboard
 from app.db import open_pool
+from app.serving import serve_quickly
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -55,7 +58,7 @@ _REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 BLUEPRINTS = (
     me.blueprint, api_keys.blueprint, messages.blueprint, campaigns.blueprint, templates.blueprint, contacts.blueprint,
     lists.blueprint, suppressions.blueprint, imports.blueprint, senders.blueprint, relays.blueprint, limits.blueprint,
-    inbox.blueprint, overview.blueprint, health.blueprint, unsubscribe.blueprint, auth_routes.blueprint,
+    team.blueprint, inbox.blueprint, overview.blueprint, health.blueprint, unsubscribe.blueprint, auth_routes.blueprint,
 )  # fmt: skip
 
 #: Scripts only from our own files. Styles also inline and pictures from anywhere over https, because a mail's preview in a
@@ -87,9 +90,12 @@ def create_app(settings: Settings) -> APIFlask:
     )  # fmt: skip
     app.extensions["mailtide"] = Services(
         settings=settings,
-        pool=open_pool(settings.postgres_url, size=settings.web_threads + 2),
+        pool=open_pool(
+            settings.postgres_url, size=settings.web_threads + 2, is_behind_pooler=settings.is_behind_pooler
+        ),
         redis=open_redis(settings.valkey_url),
     )
+    serve_quickly(app)
     register_errors(app)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -138,7 +144,7 @@ def configure_logging(settings: Settings) -> None:
 
 def _begin() -> None:
     given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.match(given) else uuid.uuid4().hex
+    g.request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
     g.started_at = time.perf_counter()
     if request.path.startswith("/api/v1/imports"):
         request.max_content_length = IMPORT_SIZE_MAX

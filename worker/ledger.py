@@ -254,7 +254,13 @@ class Ledger:
         if refused:
             rows = await many(conn, queries.ledger.settle_unmarked, ids=refused, now=self._now())
             suppressed = {row["message_id"] for row in rows}
-        return [_answer(entry, marked, suppressed, overtaken) for entry in group]
+        answers = []
+        for entry in group:
+            answers.append(_answer(entry, marked, suppressed, overtaken))
+            if entry.mark is not None:
+                # One mark, one sender: a job that was taken back may run here again beside its first run.
+                marked.discard(entry.mark.message_id)
+        return answers
 
     async def _commit_group(
         self, conn: AsyncConn, results: list[Result], marks: list[Mark]

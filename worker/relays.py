@@ -5,11 +5,9 @@ the sender's relay              ->  else the account's default relay
 SMTP_URL                        ->  else the sandbox
 """
 
-import socket
-from urllib.parse import urlsplit
-
 from psycopg.rows import DictRow
 
+from app.relay_probe import choose_helo_name
 from app.secrets import Sealer
 from app.settings import RelayAddress, Settings
 from sql import queries
@@ -31,7 +29,7 @@ class Relays:
         self._pool = pool
         self._sealer = Sealer(settings.secret_key)
         self._pools: dict[object, RelayPool] = {}
-        self.helo_name = _helo_name(settings)
+        self.helo_name = choose_helo_name(settings.public_url)
 
     async def find(self, *, account_id: int, transport: str, relay_id: int | None) -> RelayPool:
         """The connections for one account's mail. Raises RelayPaused."""
@@ -78,11 +76,3 @@ class Relays:
     async def close(self) -> None:
         for pool in self._pools.values():
             await pool.close()
-
-
-def _helo_name(settings: Settings) -> str:
-    """A name that resolves to us, if we have one (RFC 5321 § 4.1.1.1): BASE_URL's host, else this machine's."""
-    host = urlsplit(settings.public_url).hostname or ""
-    if host and not host.replace(".", "").isdigit() and host != "localhost" and ":" not in host:
-        return host
-    return socket.getfqdn()

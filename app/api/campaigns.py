@@ -1,7 +1,9 @@
 """Campaigns: write, look at, launch, stop, go on, settle, follow."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from apiflask import APIBlueprint
@@ -9,33 +11,43 @@ from flask import Response, stream_with_context
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.api.context import caller, etag_json, parse_id, reading, requires, run_command, services
-from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, Name, PublicId, Subject
+from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, Name, PublicId, Scalar, Subject
 from app.api.inputs import Input
-from app.api.paging import PageQuery, page_json, read_page
+from app.api.paging import Page, PageQuery, page_json, read_page, read_sorted_cursor
 from app.clock import utc_now
 from app.commands import campaign_tests
 from app.commands import campaigns as commands
 from app.commands.campaigns import CampaignChanges, LimitChoice
 from app.content.csv_files import csv_line
 from app.db import Conn
-from app.domain.audience import Audience, ContactsAudience, GivenContact, ImportAudience, ListsAudience
+from app.domain.audience import (
+    Audience,
+    ContactsAudience,
+    GivenContact,
+    ImportAudience,
+    ListsAudience,
+    describe_audience,
+)
 from app.domain.campaign import allowed_actions, blocked_actions
 from app.domain.contact import clean_attributes
 from app.domain.errors import Fault, InvalidInput
 from app.public_ids import Kind
+from app.reads import audiences, previews
 from app.reads import campaigns as reads
-from app.reads import previews
+from app.reads.campaigns import CampaignOrder
+from app.reads.content import find_content_faults
 from app.reads.forecast import count_audience, foretell
 
 blueprint = APIBlueprint("campaigns", __name__, url_prefix="/api/v1", tag="Campaigns")
 
 CONTACTS_MAX = 20_000
 LISTS_MAX = 100
+ATTRIBUTES_SHOWN_MAX = 8
 CSV_COLUMNS = ("message_id", "recipient", "status", "attempts", "due_at", "begun_at", "settled_at", "last_reply")
 COUNTS = ("total", "queued", "sending", "sent", "failed", "uncertain", "suppressed", "cancelled", "expired")
+CampaignSort = Literal["created", "-created", "name", "-name", "scheduled", "-scheduled", "updated", "-updated"]
 Status = Literal["draft", "scheduled", "sending", "paused", "sent", "cancelled", "failed"]
 MessageStatus = Literal["queued", "sending", "sent", "failed", "uncertain", "suppressed", "cancelled", "expired"]
-Scalar = str | int | float | bool | None
 
 
 class AudienceContact(BaseModel):
@@ -109,6 +121,16 @@ class SettleInput(Input):
 class CampaignQuery(PageQuery):
     status: str | None = Field(None, max_length=100, description="One state, or several with commas between.")
     q: str | None = Field(None, max_length=200, description="Part of the name or subject.")
+    sort: CampaignSort = Field(
+        "-created", description="With `-`, the last first. What was never scheduled is at the end."
+    )
+    cursor: str | None = Field(
+        None, max_length=3000, description="`next_cursor` of the page before, in the same order."
+    )
+
+
+class AudienceQuery(PageQuery):
+    q: str | None = Field(None, max_length=320, description="Part of an address, or a whole one.")
 
 
 class CampaignMessageFilter(Input):
@@ -127,6 +149,12 @@ class ThroughputQuery(Input):
 
 class CampaignAudienceOutput(BaseModel):
     kind: Literal["import", "lists", "contacts"]
+    label: str = Field(description="For people: the file's or the lists' names, or how many were given by hand.")
+    columns: list[str] | None = Field(
+        None,
+        description="The merge tags that these contacts have values for, beside `email`. Only with a single campaign; null "
+        "while an import has no mapping yet.",
+    )
     import_id: str | None = None
     list_ids: list[str] | None = None
     contact_count: int | None = None
@@ -148,6 +176,17 @@ class CampaignLimitOutput(BaseModel):
     id: str
     limit: int
     window_s: int
+
+
+class AudienceContactOutput(BaseModel):
+    id: str
+    email: str
+    attributes: dict[str, str] = Field(description="At most eight of them.")
+
+
+class AudiencePageOutput(BaseModel):
+    data: list[AudienceContactOutput]
+    next_cursor: str | None
 
 
 class CampaignOutput(BaseModel):
@@ -214,7 +253,14 @@ class BindingLimitOutput(BaseModel):
     window_s: int
 
 
+class ContentFaultOutput(BaseModel):
+    pointer: str
+    detail: str
+    code: str
+
+
 class ForecastOutput(BaseModel):
+    faults: list[ContentFaultOutput] = Field(description="What in the content would make the launch be refused.")
     recipients: int
     excluded: ExcludedOutput
     starts_at: datetime
@@ -278,14 +324,14 @@ class TestOutput(BaseModel):
 @blueprint.input(CampaignQuery, location="query")
 @blueprint.output(CampaignPageOutput)
 def list_campaigns(query_data: CampaignQuery) -> Response:
-    """Campaigns, newest first, without their bodies"""
-    page = read_page(query_data)
+    """Campaigns without their bodies, newest first or sorted otherwise"""
+    page, order = _read_order(query_data)
     with reading() as conn:
         rows = reads.list_campaigns(
             conn, account_id=caller().account_id, statuses=_read_statuses(query_data.status), q=query_data.q,
-            after_id=page.after_id, row_limit=page.limit + 1,
+            order=order, row_limit=page.limit + 1,
         )  # fmt: skip
-    return etag_json(page_json(rows, page, campaign_json))
+    return etag_json(page_json(rows, page, campaign_json, sort=None if order.is_newest_first else query_data.sort))
 
 
 @blueprint.post("/campaigns")
@@ -345,6 +391,22 @@ def duplicate_campaign(campaign_id: str) -> Response:
     return run_command(duplicate, status=201)
 
 
+@blueprint.get("/campaigns/<campaign_id>/audience")
+@requires("read")
+@blueprint.input(AudienceQuery, location="query")
+@blueprint.output(AudiencePageOutput)
+def list_audience(campaign_id: str, query_data: AudienceQuery) -> Response:
+    """The contacts whom a campaign is for, the first ones first; a preview takes any of them"""
+    account_id, number, page = caller().account_id, parse_id("campaign", campaign_id), read_page(query_data)
+    with reading() as conn:
+        campaign = reads.get_campaign(conn, account_id=account_id, campaign_id=number)
+        rows = audiences.list_contacts(
+            conn, campaign, account_id=account_id, q=(query_data.q or "").strip() or None, after_id=page.after_id,
+            row_limit=page.limit + 1,
+        )  # fmt: skip
+    return etag_json(page_json(rows, page, _audience_contact_json))
+
+
 @blueprint.post("/campaigns/<campaign_id>/preview")
 @requires("read")
 @blueprint.input(PreviewInput)
@@ -395,7 +457,9 @@ def forecast_campaign(campaign_id: str, json_data: ScheduleInput) -> Response:
             starts_at=max(now, json_data.scheduled_at or now), pacing=row["pacing"], now=now,
         )  # fmt: skip
         limit = told.binding_limit
+        faults = find_content_faults(conn, row, row["audience"], account_id=account_id)
         return {
+            "faults": [asdict(fault) for fault in faults],
             "recipients": counted.recipients,
             "excluded": {
                 "duplicates": counted.duplicates, "suppressed": counted.suppressed, "invalid": counted.invalid,
@@ -584,7 +648,10 @@ def campaign_json(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _detail(conn: Conn, *, account_id: int, campaign_id: int) -> dict[str, Any]:
     row = reads.get_campaign(conn, account_id=account_id, campaign_id=campaign_id)
-    return {**campaign_json(row), "html": row["html"], "text": row["text_body"]}
+    shown = campaign_json(row)
+    if shown["audience"] is not None:
+        shown["audience"]["columns"] = audiences.list_columns(conn, row["audience"], account_id=account_id)
+    return {**shown, "html": row["html"], "text": row["text_body"]}
 
 
 def _run(campaign_id: str, command: Callable[..., Mapping[str, Any] | None]) -> Response:
@@ -596,6 +663,17 @@ def _run(campaign_id: str, command: Callable[..., Mapping[str, Any] | None]) -> 
         return {**_detail(conn, **ids), **(extra or {})}
 
     return run_command(run)
+
+
+def _read_order(query: CampaignQuery) -> tuple[Page, CampaignOrder]:
+    """Newest first goes by id alone, as every other list does."""
+    order = CampaignOrder(query.sort.removeprefix("-"), is_descending=query.sort.startswith("-"))
+    if order.is_newest_first:
+        page = read_page(query)
+        return page, replace(order, after_id=page.after_id)
+    after = read_sorted_cursor(query.cursor, sort=query.sort)
+    page = Page(query.limit, after.after_id if after else None)
+    return page, replace(order, after_key=after.key if after else "", after_id=page.after_id)
 
 
 def _read_statuses(text: str | None) -> list[str] | None:
@@ -665,13 +743,25 @@ def _audience_json(row: Mapping[str, Any]) -> dict[str, Any] | None:
     stored = row["audience"]
     if stored is None:
         return None
+    label = {
+        "kind": stored["kind"],
+        "label": describe_audience(stored, row["import_filename"], row["list_names"] or []),
+    }
     match stored["kind"]:
         case "import":
-            return {"kind": "import", "import_id": _id("import", stored["import_id"])}
+            return {**label, "import_id": _id("import", stored["import_id"])}
         case "lists":
-            return {"kind": "lists", "list_ids": services().ids.encode_many("list", stored["list_ids"])}
+            return {**label, "list_ids": services().ids.encode_many("list", stored["list_ids"])}
         case _:
-            return {"kind": "contacts", "contact_count": stored.get("size")}
+            return {**label, "contact_count": stored.get("size")}
+
+
+def _audience_contact_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "id": services().ids.encode("contact", row["contact_id"]),
+        "email": row["email"],
+        "attributes": dict(islice(row["attributes"].items(), ATTRIBUTES_SHOWN_MAX)),
+    }
 
 
 def _message_json(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,22 +8,21 @@ from flask import Response
 from pydantic import BaseModel, Field
 
 from app.api.context import caller, etag_json, parse_id, reading, requires, run_command, services
-from app.api.fields import Address, PublicId
+from app.api.fields import Address, PublicId, Scalar
 from app.api.inputs import Input
 from app.api.paging import PageQuery, page_json, read_page
 from app.clock import utc_now
 from app.commands import contacts as commands
-from app.domain.contact import ATTRIBUTES_COUNT_MAX, ATTRIBUTES_SIZE_MAX
+from app.domain.contact import ATTRIBUTES_COUNT_MAX
 from app.domain.errors import Fault, InvalidInput
 from app.reads import contacts as reads
 from app.reads.lists import get_list
 
 blueprint = APIBlueprint("contacts", __name__, url_prefix="/api/v1", tag="Contacts")
 
-Value = Annotated[str, Field(max_length=ATTRIBUTES_SIZE_MAX)] | int | float | bool | None
 AttributeName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 #: Merge values by name; numbers and true/false become text.
-Attributes = Annotated[dict[AttributeName, Value], Field(max_length=ATTRIBUTES_COUNT_MAX)]
+Attributes = Annotated[dict[AttributeName, Scalar], Field(max_length=ATTRIBUTES_COUNT_MAX)]
 
 
 class ContactInput(Input):
@@ -146,7 +145,10 @@ def update_contact(contact_id: str, json_data: ContactPatch) -> Response:
 def delete_contact(contact_id: str) -> Response:
     """Delete a contact; what was sent stays in the history"""
     account_id, number = caller().account_id, parse_id("contact", contact_id)
-    return run_command(lambda conn: commands.delete_contact(conn, account_id=account_id, contact_id=number), status=204)
+    now = utc_now()
+    return run_command(
+        lambda conn: commands.delete_contact(conn, account_id=account_id, contact_id=number, now=now), status=204
+    )
 
 
 def _shape(row: dict[str, Any]) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def caller() -> Caller:
 
 
 def requires(scope: Scope, *, is_rechecked: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """State who may use a route. A session has all scopes; an API key those it was made with.
+    """State who may use a route. A session has the scopes of its user's role; an API key those it was made with.
 
     is_rechecked  the command's own statement checks that the key still holds, so what was known of it some seconds ago will
                   do here: that saves the busiest call a round trip.
@@ -126,7 +126,7 @@ def requires(scope: Scope, *, is_rechecked: bool = False) -> Callable[[Callable[
             if found is None:
                 raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer mt_…`.")
             if scope not in found.scopes:
-                raise NotPermitted(f"This API key has no `{scope}` scope.", code="scope_missing")
+                raise NotPermitted(_scope_missing(found, scope), code="scope_missing")
             g.caller = found
             return view(*args, **kwargs)
 
@@ -134,6 +134,12 @@ def requires(scope: Scope, *, is_rechecked: bool = False) -> Callable[[Callable[
         return guarded
 
     return decorate
+
+
+def _scope_missing(found: Caller, scope: Scope) -> str:
+    if found.user_id is not None:
+        return "Only an owner of this account may do this. Ask one of them."
+    return f"This API key has no `{scope}` scope."
 
 
 def parse_id(kind: Kind, text: str) -> int:

@@ -45,6 +45,13 @@ def _require_encodable(value: str) -> str:
     return value
 
 
+def _require_scalar(value: Any) -> Any:
+    """Before the union is tried: its arms would each report a fault of their own."""
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise ValueError("must be text, a number, true, false or null")
+
+
 def _require_address(value: str) -> str:
     found = check_address(value)
     if isinstance(found, BadAddress):
@@ -71,6 +78,8 @@ Address = Annotated[
     AfterValidator(_require_address),
     WithJsonSchema({"type": "string", "format": "email", "maxLength": 320}),
 ]
+#: A merge value.
+Scalar = Annotated[str | int | float | bool | None, BeforeValidator(_require_scalar)]
 #: The name of a thing: 1 to 200 characters, one line.
 Name = Annotated[HeaderText, Field(min_length=1, max_length=200)]
 #: An id that we gave out. Whether it is one, and of this account, is found out on use: else 404 or 422.

@@ -13,7 +13,7 @@ from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.context import caller, etag_json, parse_id, reading, requires, run_command, services, to_json
-from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, PublicId, Subject
+from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, PublicId, Scalar, Subject
 from app.api.idempotency import read_key, replay
 from app.api.inputs import Input
 from app.api.paging import PageQuery, read_page
@@ -30,7 +30,6 @@ blueprint = APIBlueprint("messages", __name__, url_prefix="/api/v1", tag="Messag
 
 BATCH_SIZE_MAX = 1000
 Tag = Annotated[HeaderText, Field(min_length=1, max_length=64)]
-Scalar = str | int | float | bool | None
 #: Plain data for merge tags. Objects and lists are refused: a tag is one value.
 Variables = Annotated[dict[Annotated[str, Field(min_length=1, max_length=100)], Scalar], Field(max_length=64)]
 

@@ -10,10 +10,12 @@ and its SQL says `WHERE (%(after_id)s::bigint IS NULL OR thing_id < %(after_id)s
 The cursor is the id of the page's last row, sealed like a public id.
 """
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 from pydantic import Field
 
 from app.api.context import services
@@ -53,18 +55,64 @@ def read_cursor(text: str | None) -> int | None:
         return None
     number = services().ids.decode("cursor", text)
     if number is None:
-        detail = "is not a cursor of this installation: use next_cursor of the page before, or leave it out"
-        raise InvalidInput(f"The query parameter cursor {detail}.", [Fault("?cursor", detail, "bad_cursor")])
+        raise _bad_cursor()
     return number
 
 
+def _bad_cursor() -> InvalidInput:
+    detail = "is not a cursor of this list: use next_cursor of the page before, or leave it out"
+    return InvalidInput(f"The query parameter cursor {detail}.", [Fault("?cursor", detail, "bad_cursor")])
+
+
+@dataclass(frozen=True, slots=True)
+class SortedAfter:
+    """Where a page of a list that is not sorted by id ended."""
+
+    key: str
+    after_id: int
+
+
+def write_sorted_cursor(sort: str, key: str, number: int) -> str:
+    """A cursor that says by what the list is sorted, the last row's key, and its sealed id."""
+    text = base64.urlsafe_b64encode(orjson.dumps([sort, key])).decode().rstrip("=")
+    return f"{services().ids.encode('cursor', number)}.{text}"
+
+
+def read_sorted_cursor(text: str | None, *, sort: str) -> SortedAfter | None:
+    """Raises InvalidInput for a cursor that we did not make, or that belongs to another order."""
+    if text is None:
+        return None
+    sealed, _, rest = text.partition(".")
+    try:
+        said = orjson.loads(base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)))
+    except ValueError:
+        said = None
+    number = services().ids.decode("cursor", sealed)
+    if number is None or not isinstance(said, list) or len(said) != 2 or said[0] != sort or not _is_text(said[1]):
+        raise _bad_cursor()
+    return SortedAfter(said[1], number)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
 def page_json(
-    rows: Sequence[Mapping[str, Any]], page: Page, shape: Callable[[Any], dict[str, Any]], *, key: str | None = None
-) -> dict[str, Any]:
-    """The page's JSON. `rows` hold up to page.limit + 1; `key` names the id column, the rows' first one by default."""
+    rows: Sequence[Mapping[str, Any]], page: Page, shape: Callable[[Any], dict[str, Any]], *, key: str | None = None,
+    sort: str | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The page's JSON. `rows` hold up to page.limit + 1; `key` names the id column, the rows' first one by default.
+
+    sort  for a list in another order than by id: its name; the rows have a `sort_key` then.
+    """
     shown = rows[: page.limit]
     next_cursor = None
     if len(rows) > page.limit:
         last = shown[-1]
-        next_cursor = services().ids.encode("cursor", last[key or next(iter(last))])
+        number = last[key or next(iter(last))]
+        next_cursor = (
+            services().ids.encode("cursor", number)
+            if sort is None
+            else write_sorted_cursor(sort, last["sort_key"], number)
+        )
     return {"data": [shape(row) for row in shown], "next_cursor": next_cursor}

@@ -1,6 +1,9 @@
 """Relays: the SMTP servers that an account hands mail to. A password goes in and never comes out."""
 
+import math
+import threading
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -12,15 +15,23 @@ from app.api.context import caller, etag_json, parse_id, reading, requires, run_
 from app.api.fields import HeaderText, Name
 from app.api.inputs import Input
 from app.api.paging import PageQuery, page_json, read_page
+from app.auth.throttle import Throttle
 from app.clock import utc_now
 from app.commands import relays as commands
+from app.commands.relay_tests import try_relay
 from app.commands.relays import RelayRules
+from app.domain.errors import LimitReached
 from app.reads import relays as reads
+from app.relay_probe import DEADLINE_S, Step
 from app.secrets import Sealer
 
 blueprint = APIBlueprint("relays", __name__, url_prefix="/api/v1", tag="Relays")
 
 Tls = Literal["starttls", "implicit", "none"]
+
+_test_throttle = Throttle(burst=10, every_s=6.0)
+#: A test may wait for a silent server, and the web has a handful of threads.
+_test_slots = threading.BoundedSemaphore(2)
 
 
 class RelayFields(Input):
@@ -66,6 +77,20 @@ class RelayOutput(BaseModel):
     pause_reason: str | None
     created_at: datetime
     updated_at: datetime
+
+
+class RelayTestInput(Input):
+    """Nothing is asked."""
+
+
+class RelayTestOutput(BaseModel):
+    ok: bool
+    step: Step = Field(description="`done`, or the step that failed.")
+    detail: str = Field(description="One or two sentences for people: how it went, or what to change.")
+    reply: str | None = Field(description="What the server said last, shortened.")
+    tls_version: str | None
+    extensions: list[str] = Field(description="What the server offers, like `SIZE 1000` or `AUTH PLAIN LOGIN`.")
+    duration_ms: int
 
 
 class RelayPageOutput(BaseModel):
@@ -131,6 +156,26 @@ def delete_relay(relay_id: str) -> Response:
     """Delete a relay that no sender uses"""
     account_id, number = caller().account_id, parse_id("relay", relay_id)
     return run_command(lambda conn: commands.delete(conn, account_id=account_id, relay_id=number), status=204)
+
+
+@blueprint.post("/relays/<relay_id>/test")
+@requires("admin")
+@blueprint.input(RelayTestInput)
+@blueprint.output(RelayTestOutput)
+def test_relay(relay_id: str, json_data: RelayTestInput) -> Response:
+    """Connect to the server, encrypt, sign in, and leave: nothing is sent, and a failure is a 200 as well"""
+    account_id, number = caller().account_id, parse_id("relay", relay_id)
+    wait_s = _test_throttle.take(str(account_id))
+    if wait_s > 0:
+        raise LimitReached("Too many tests of relays. Wait a moment.", retry_after_s=math.ceil(wait_s))
+    if not _test_slots.acquire(blocking=False):
+        raise LimitReached("Other tests of relays are under way. Wait a moment.", retry_after_s=math.ceil(DEADLINE_S))
+    try:
+        found = try_relay(services().pool, account_id=account_id, relay_id=number, settings=services().settings)
+    finally:
+        _test_slots.release()
+    # Only now a transaction: none is held while the server is talked to.
+    return run_command(lambda conn: asdict(found))
 
 
 def _rules() -> RelayRules:

@@ -12,10 +12,11 @@ from typing import Any
 from flask import Flask, Request, Response
 from flask_login import LoginManager, UserMixin, current_user
 
-from app.api.context import ALL_SCOPES, Caller, services
+from app.api.context import Caller, services
 from app.clock import utc_now
 from app.commands.accounts import SignIn
 from app.db import Conn, autocommit, count, maybe
+from app.domain.team import SCOPES_OF
 from sql import queries
 
 LIFETIME = timedelta(days=30)
@@ -80,6 +81,14 @@ def end_session(conn: Conn, request: Request) -> None:
         count(conn, queries.users.delete_session, session_hash=_hash(session_id))
 
 
+def move_session(conn: Conn, request: Request, *, account_id: int) -> bool:
+    """Have the request's session act in another account. False when its user is not a member there."""
+    session_id = _read_cookie(request)
+    if session_id is None:
+        return False
+    return count(conn, queries.users.move_session, session_hash=_hash(session_id), account_id=account_id) == 1
+
+
 def set_cookie(answer: Response, session_id: str) -> None:
     is_secure = _is_https(services().settings.public_url)
     answer.set_cookie(
@@ -109,7 +118,7 @@ def _load_user(request: Request) -> SessionUser | None:
             account_id=row["account_id"],
             user_id=row["user_id"],
             api_key_id=None,
-            scopes=ALL_SCOPES,
+            scopes=SCOPES_OF[row["role"]],
             is_demo=row["is_demo"],
             is_admin=row["is_admin"],
         )

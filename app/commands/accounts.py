@@ -90,14 +90,20 @@ def create_owner(conn: Conn, *, email: str, limit_per_hour: int, now: datetime) 
     if isinstance(address, BadAddress):
         raise InvalidInput(f"EMAIL: {address}", [Fault("/email", str(address))])
     known = maybe(conn, queries.users.find_by_email, email=address)
-    if known is None:
+    owned = known and maybe(conn, queries.accounts.find_owned_account, user_id=known["user_id"])
+    if owned is not None:
+        account_id = int(owned["account_id"])
+    else:
         account_id = create_account(
             conn, name=address[:200], is_demo=False, limit_per_hour=limit_per_hour, now=now, sender_email=address
         )
+    if known is None:
         _create_user(conn, account_id=account_id, name="", email=address, is_admin=True, now=now)
     else:
+        # Somebody who was only let into other people's accounts becomes the owner of one of their own.
+        ids = {"account_id": account_id, "user_id": known["user_id"]}
+        count(conn, queries.accounts.insert_membership, role="owner", now=now, **ids)
         count(conn, queries.users.make_admin, user_id=known["user_id"])
-        account_id = account_of_user(conn, user_id=known["user_id"])
     account = get_account(conn, account_id=account_id)
     made = create_api_key(
         conn, account_id=account_id, name="make admin", scopes=sorted(ALL_SCOPES), expires_at=None, now=now
@@ -108,16 +114,19 @@ def create_owner(conn: Conn, *, email: str, limit_per_hour: int, now: datetime) 
 def sign_in(conn: Conn, identity: Identity, *, settings: Settings, now: datetime) -> SignIn:
     """Let a person in, or refuse.
 
-    1. someone with this (iss, sub): them, whatever their address is now
-    2. an owner made by `make admin` with this address and no identity yet: they get this one, once
+    1. someone with this (iss, sub): them, whatever their address is now, and what that address was invited to
+    2. somebody who was invited, or an owner made by `make admin`, with this address and no identity yet: they get this
+       one, once; no setting keeps them out
     3. somebody new: only when ADMIN_EMAILS or SIGNUP_DOMAINS names them; they get an account of their own
 
     Raises NotPermitted.
     """
     who = {"iss": identity.iss, "sub": identity.sub, "email": identity.email, "name": identity.name}
-    known = maybe(conn, queries.users.note_login, **who, picture_url=identity.picture_url, now=now) or maybe(
-        conn, queries.users.link_user, **who, picture_url=identity.picture_url, now=now
-    )
+    known = maybe(conn, queries.users.note_login, **who, picture_url=identity.picture_url, now=now)
+    if known is not None:
+        count(conn, queries.users.adopt_invitations, user_id=known["user_id"], email=identity.email)
+    else:
+        known = maybe(conn, queries.users.link_user, **who, picture_url=identity.picture_url, now=now)
     if known is not None:
         return SignIn(account_of_user(conn, user_id=known["user_id"]), int(known["user_id"]))
     is_admin = identity.email.lower() in settings.admin_email_set

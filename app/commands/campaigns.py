@@ -14,13 +14,13 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from app.commands.audiences import choose_audience
-from app.content import templates
 from app.db import Conn, count, maybe, one
 from app.domain.audience import Audience, AudienceKey
 from app.domain.campaign import FROM, Action, CampaignFacts, CampaignStatus, missing_for_launch, wrong_state_sentence
 from app.domain.errors import Conflict, Fault, InvalidInput, NotFound, WrongState
 from app.jobs import Task, defer
-from app.reads.audiences import has_contacts, known_merge_tags
+from app.reads.audiences import has_contacts
+from app.reads.content import describe_content_faults, find_content_faults
 from sql import queries
 
 #: How long before its time a campaign becomes messages, so that a large audience does not make it late.
@@ -75,7 +75,11 @@ def create(conn: Conn, *, account_id: int, changes: CampaignChanges, now: dateti
 
 
 def update(conn: Conn, *, account_id: int, campaign_id: int, changes: CampaignChanges, now: datetime) -> None:
-    """Change a draft. Raises NotFound, WrongState for any other state, InvalidInput as `create` does."""
+    """Change a draft. Raises NotFound, WrongState for any other state, InvalidInput as `create` does.
+
+    Only content that is given is checked: another audience is never refused because of what was written before. The launch
+    checks all of it, as the preview and the forecast do.
+    """
     row = _lock(conn, account_id=account_id, campaign_id=campaign_id)
     _require_state(row, Action.EDIT)
     merged = _merge(row, changes)
@@ -87,8 +91,10 @@ def update(conn: Conn, *, account_id: int, campaign_id: int, changes: CampaignCh
         )
     if "limit" in changes:
         _set_limit(conn, changes["limit"], account_id=account_id, campaign_id=campaign_id, now=now)
-    if changes.keys() & {"subject", "html", "text", "audience"}:
-        _check_content(conn, merged, merged["audience"], account_id=account_id)
+    given = {"subject": "subject", "html": "html", "text": "text_body"}
+    if changes.keys() & given.keys():
+        content = {column: merged[column] if name in changes else None for name, column in given.items()}
+        _check_content(conn, content, merged["audience"], account_id=account_id)
     audience = merged.pop("audience")
     changed = count(
         conn, queries.campaigns.update_campaign,
@@ -299,12 +305,9 @@ def _check_content(
     conn: Conn, content: Mapping[str, Any], stored_audience: Mapping[str, Any] | None, *, account_id: int
 ) -> None:
     """Refuse templates that do not parse, and merge tags that this audience has no values for."""
-    faults = templates.find_faults(
-        subject=content["subject"], html=content["html"], text_body=content["text_body"],
-        known=known_merge_tags(conn, stored_audience, account_id=account_id),
-    )  # fmt: skip
+    faults = find_content_faults(conn, content, stored_audience, account_id=account_id)
     if faults:
-        raise InvalidInput("The content cannot be sent as it is.", faults)
+        raise InvalidInput(describe_content_faults(faults), faults)
 
 
 def _require_complete(conn: Conn, row: Mapping[str, Any], *, account_id: int) -> None:

@@ -56,9 +56,12 @@ def update_contact(
     return get_contact(conn, account_id=account_id, contact_id=contact_id)
 
 
-def delete_contact(conn: Conn, *, account_id: int, contact_id: int) -> None:
-    """Remove a contact and its memberships; a suppression of the address stays. Raises NotFound."""
-    if maybe(conn, queries.contacts.delete_contact, account_id=account_id, contact_id=contact_id) is None:
+def delete_contact(conn: Conn, *, account_id: int, contact_id: int, now: datetime) -> None:
+    """Remove a contact and its memberships, and cancel what campaigns under way still have for it.
+
+    A suppression of the address stays, and so do the address and the outcome of what was sent. Raises NotFound.
+    """
+    if maybe(conn, queries.contacts.delete_contact, account_id=account_id, contact_id=contact_id, now=now) is None:
         raise NotFound("There is no contact with this id.")
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from app.content import headers, mime
-from app.content.addresses import BadAddress, check_address, domain_of, is_plain_address, to_wire
+from app.content.addresses import BadAddress, check_address, domain_of, is_plain_on_wire, to_wire
 from app.content.styles import inline_styles
 from app.content.templates import (
     Parsed,
@@ -180,7 +180,7 @@ class CompiledContent:
     def _to_wire(self, recipient: str, *, smtputf8: bool) -> str | RenderFault:
         if not (smtputf8 or self._is_ascii_sender):
             return RenderFault("the sender's address is not ASCII and the relay does not offer SMTPUTF8")
-        if is_plain_address(recipient):
+        if is_plain_on_wire(recipient):
             return recipient
         checked = check_address(recipient)
         if isinstance(checked, BadAddress):

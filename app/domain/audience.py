@@ -1,6 +1,6 @@
 """Whom a campaign is for: an import, lists, or contacts given by hand; and how that is written in campaigns.audience."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,6 +29,23 @@ class ContactsAudience:
 
 
 Audience = ImportAudience | ListsAudience | ContactsAudience
+
+
+_NAMES_SHOWN_MAX = 3
+
+
+def describe_audience(stored: Mapping[str, Any], filename: str | None, list_names: Sequence[str]) -> str:
+    """A stored audience for people: "people.csv", "News, Customers and 2 more lists", "12 contacts given by hand"."""
+    match stored["kind"]:
+        case "import":
+            return filename or ("An uploaded file" if filename is not None else "A deleted import")
+        case "lists":
+            more = len(list_names) - _NAMES_SHOWN_MAX
+            shown = ", ".join(list_names[:_NAMES_SHOWN_MAX]) or "A deleted list"
+            return f"{shown} and {more} more {'list' if more == 1 else 'lists'}" if more > 0 else shown
+        case _:
+            size = int(stored.get("size") or 0)
+            return f"{size:,} {'contact' if size == 1 else 'contacts'} given by hand"
 
 
 @dataclass(frozen=True, slots=True)

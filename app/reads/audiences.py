@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
+from app.content.addresses import is_address
 from app.db import Conn, many, maybe, one
 from app.domain.audience import AudienceKey
 from sql import queries
@@ -30,6 +31,26 @@ def known_merge_tags(conn: Conn, stored: Mapping[str, Any] | None, *, account_id
         return ALWAYS_KNOWN | set(stored.get("attributes", ()))
     rows = many(conn, queries.campaigns.list_attribute_names, account_id=account_id, list_ids=key.list_ids)
     return ALWAYS_KNOWN | {row["name"] for row in rows}
+
+
+def list_columns(conn: Conn, stored: Mapping[str, Any] | None, *, account_id: int) -> list[str] | None:
+    """The merge tags that the audience offers beside its address; None while that cannot be known."""
+    known = known_merge_tags(conn, stored, account_id=account_id)
+    return None if known is None else sorted(known - ALWAYS_KNOWN)
+
+
+def list_contacts(
+    conn: Conn, campaign: Mapping[str, Any], *, account_id: int, q: str | None, after_id: int | None, row_limit: int
+) -> list[DictRow]:
+    """{contact_id, email, attributes} of the audience, by id. `q` is a part of an address, or a whole one."""
+    key = AudienceKey.from_stored(campaign["audience"])
+    where = {
+        "account_id": account_id, "campaign_id": campaign["campaign_id"], "import_id": key.import_id,
+        "list_ids": key.list_ids, "after_id": after_id or 0,
+    }  # fmt: skip
+    if q and is_address(q):
+        return many(conn, queries.campaigns.find_in_audience, email=q, **where)
+    return many(conn, queries.campaigns.list_audience, q=q, row_limit=row_limit, **where)
 
 
 def has_contacts(conn: Conn, stored: Mapping[str, Any] | None, *, account_id: int, campaign_id: int) -> bool:

@@ -36,14 +36,46 @@ def require_campaign(conn: Conn, *, account_id: int, campaign_id: int) -> None:
         raise NotFound("There is no campaign with this id.")
 
 
+@dataclass(frozen=True, slots=True)
+class CampaignOrder:
+    """How a list of campaigns is sorted, and what it goes on after.
+
+    sort_by     created, name, scheduled or updated.
+    after_key   the last row's `sort_key` and its id: together they say where a page ended, whatever was changed since.
+    """
+
+    sort_by: str = "created"
+    is_descending: bool = True
+    after_key: str = ""
+    after_id: int | None = None
+
+    @property
+    def is_newest_first(self) -> bool:
+        return self.sort_by == "created" and self.is_descending
+
+
 def list_campaigns(
-    conn: Conn, *, account_id: int, statuses: Sequence[str] | None, q: str | None, after_id: int | None, row_limit: int
-) -> list[DictRow]:
-    return many(
-        conn, queries.campaigns.list_campaigns,
-        account_id=account_id, statuses=list(statuses) if statuses else None, q=q, after_id=after_id,
-        row_limit=row_limit,
+    conn: Conn, *, account_id: int, statuses: Sequence[str] | None, q: str | None, order: CampaignOrder, row_limit: int
+) -> list[dict[str, Any]]:
+    """Campaigns without their bodies, each with the `sort_key` that a cursor needs."""
+    filters = {
+        "account_id": account_id,
+        "statuses": list(statuses) if statuses else None,
+        "q": q,
+        "row_limit": row_limit,
+    }
+    if order.is_newest_first:
+        rows = many(conn, queries.campaigns.list_campaigns, after_id=order.after_id, campaign_ids=None, **filters)
+        return [{**row, "sort_key": ""} for row in rows]
+    page = many(
+        conn, queries.campaigns.find_campaign_page,
+        sort_by=order.sort_by, is_descending=order.is_descending, after_key=order.after_key, after_id=order.after_id,
+        **filters,
     )  # fmt: skip
+    ids = [row["campaign_id"] for row in page]
+    rows = many(conn, queries.campaigns.list_campaigns, after_id=None, campaign_ids=ids, **filters)
+    by_id = {row["campaign_id"]: row for row in rows}
+    return [{**by_id[row["campaign_id"]], "sort_key": row["sort_key"]} for row in page if row["campaign_id"] in by_id]
 
 
 def facts_of(row: Mapping[str, Any]) -> CampaignFacts:

@@ -6,9 +6,10 @@ from typing import Any
 from app.content import templates
 from app.content.preview import render_preview
 from app.db import Conn, maybe
-from app.domain.errors import Fault, InvalidInput, NotFound
-from app.reads.audiences import get_first_contact, known_merge_tags
+from app.domain.errors import InvalidInput, NotFound
+from app.reads.audiences import get_first_contact
 from app.reads.campaigns import get_campaign
+from app.reads.content import describe_content_faults, find_content_faults
 from sql import queries
 
 #: Longer subjects are cut by most mailboxes.
@@ -84,12 +85,9 @@ def _choose_contact(
 
 def _require_sound(conn: Conn, campaign: Mapping[str, Any], *, account_id: int) -> None:
     """Refuse what a later change of the audience has made wrong: the draft was right when it was saved."""
-    faults: list[Fault] = templates.find_faults(
-        subject=campaign["subject"], html=campaign["html"], text_body=campaign["text_body"],
-        known=known_merge_tags(conn, campaign["audience"], account_id=account_id),
-    )  # fmt: skip
+    faults = find_content_faults(conn, campaign, campaign["audience"], account_id=account_id)
     if faults:
-        raise InvalidInput("The content cannot be sent as it is.", faults)
+        raise InvalidInput(describe_content_faults(faults), faults)
 
 
 def _placeholders(campaign: Mapping[str, Any]) -> dict[str, str]:

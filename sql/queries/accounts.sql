@@ -26,6 +26,10 @@ SELECT account_id, name, is_demo, transport, created_at
 FROM accounts
 WHERE account_id = %(account_id)s;
 
+-- name: find_owned_account :maybe
+-- The first account that a user owns.
+SELECT account_id FROM memberships WHERE user_id = %(user_id)s AND role = 'owner' ORDER BY account_id LIMIT 1;
+
 -- name: find_account_of_user :maybe
 -- The account that a user works in: the first that they own.
 SELECT account_id

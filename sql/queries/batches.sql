@@ -78,13 +78,30 @@ released AS (
 deferred AS (
     INSERT INTO procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)
     SELECT
-        'batches', 'send_batch', -least(released.ordinal, 20),
+        -- It has had a turn: behind the first batches of every campaign, before what is far from its first.
+        'batches', 'send_batch', -least(greatest(released.ordinal, 19), 20),
         jsonb_build_object('id', released.batch_id, 'epoch', c.epoch), released.due_at
     FROM released
     JOIN campaigns c USING (campaign_id)
     WHERE released.status = 'queued' AND c.status = 'sending'
 )
 SELECT batch_id, campaign_id, status FROM released;
+
+-- name: let_another_go_next :count
+-- Of the due batches of other campaigns, one goes before all that wait for a slot. Which one is left to chance, so that of
+-- several slow campaigns none is passed over for long.
+UPDATE procrastinate_jobs
+SET priority = 1
+WHERE id = (
+    SELECT j.id
+    FROM procrastinate_jobs j
+    JOIN batches b ON b.batch_id = (j.args ->> 'id')::bigint
+    WHERE j.queue_name = 'batches' AND j.status = 'todo' AND j.priority < 1
+        AND (j.scheduled_at IS NULL OR j.scheduled_at <= %(now)s) AND b.campaign_id <> %(campaign_id)s
+    ORDER BY random()
+    LIMIT 1
+    FOR UPDATE OF j SKIP LOCKED
+);
 
 -- name: wait_for_limit :maybe
 -- Put a batch down until a limit has permits again; the limit's resume job will wake it.

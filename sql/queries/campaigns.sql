@@ -15,6 +15,13 @@ SELECT
         WHERE lists.account_id = c.account_id
           AND lists.list_id IN (SELECT jsonb_array_elements_text(c.audience -> 'list_ids')::bigint)
     ) AS list_contacts,
+    i.filename AS import_filename,
+    (
+        SELECT array_agg(name ORDER BY list_id)
+        FROM lists
+        WHERE lists.account_id = c.account_id
+          AND lists.list_id IN (SELECT jsonb_array_elements_text(c.audience -> 'list_ids')::bigint)
+    ) AS list_names,
     b.*
 FROM campaigns AS c
 LEFT JOIN senders AS s ON s.account_id = c.account_id AND s.sender_id = c.sender_id
@@ -34,7 +41,7 @@ CROSS JOIN LATERAL (
 WHERE c.account_id = %(account_id)s AND c.campaign_id = %(campaign_id)s;
 
 -- name: list_campaigns :many
--- Newest first, without the bodies.
+-- Newest first, without the bodies; or those of a page that find_campaign_page found.
 SELECT
     c.campaign_id, c.name, c.subject, c.preview_text, c.sender_id, c.audience, c.audience_duplicates, c.pacing,
     c.uncertain_policy, c.status, c.epoch, c.scheduled_at, c.launched_at, c.materialised_at, c.started_at,
@@ -49,6 +56,13 @@ SELECT
         WHERE lists.account_id = c.account_id
           AND lists.list_id IN (SELECT jsonb_array_elements_text(c.audience -> 'list_ids')::bigint)
     ) AS list_contacts,
+    i.filename AS import_filename,
+    (
+        SELECT array_agg(name ORDER BY list_id)
+        FROM lists
+        WHERE lists.account_id = c.account_id
+          AND lists.list_id IN (SELECT jsonb_array_elements_text(c.audience -> 'list_ids')::bigint)
+    ) AS list_names,
     b.*
 FROM campaigns AS c
 LEFT JOIN senders AS s ON s.account_id = c.account_id AND s.sender_id = c.sender_id
@@ -67,6 +81,7 @@ CROSS JOIN LATERAL (
 ) AS b
 WHERE c.account_id = %(account_id)s
   AND (%(after_id)s::bigint IS NULL OR c.campaign_id < %(after_id)s::bigint)
+  AND (%(campaign_ids)s::bigint[] IS NULL OR c.campaign_id = ANY (%(campaign_ids)s::bigint[]))
   AND (%(statuses)s::text[] IS NULL OR c.status = ANY (%(statuses)s::text[]))
   AND (
       %(q)s::text IS NULL
@@ -74,6 +89,40 @@ WHERE c.account_id = %(account_id)s
       OR strpos(lower(c.subject), lower(%(q)s::text)) > 0
   )
 ORDER BY c.campaign_id DESC
+LIMIT %(row_limit)s;
+
+-- name: find_campaign_page :many
+-- The page of a list in another order than newest first: ids, with the key that each was sorted by, as text. What was never
+-- scheduled comes last either way. No index: sorting the 10,000 campaigns of one account takes some 20 ms.
+SELECT campaign_id, sort_key
+FROM (
+    SELECT
+        campaign_id,
+        CASE %(sort_by)s::text
+            WHEN 'name' THEN lower(name)
+            WHEN 'updated' THEN to_char(updated_at, 'YYYY-MM-DD HH24:MI:SS.US')
+            WHEN 'scheduled' THEN coalesce(
+                to_char(scheduled_at, 'YYYY-MM-DD HH24:MI:SS.US'), CASE WHEN %(is_descending)s THEN '' ELSE 'never' END
+            )
+            ELSE ''
+        END AS sort_key
+    FROM campaigns
+    WHERE account_id = %(account_id)s
+      AND (%(statuses)s::text[] IS NULL OR status = ANY (%(statuses)s::text[]))
+      AND (
+          %(q)s::text IS NULL
+          OR strpos(lower(name), lower(%(q)s::text)) > 0
+          OR strpos(lower(subject), lower(%(q)s::text)) > 0
+      )
+) AS keyed
+WHERE %(after_id)s::bigint IS NULL
+   OR CASE
+       WHEN %(is_descending)s THEN (sort_key, campaign_id) < (%(after_key)s::text, %(after_id)s::bigint)
+       ELSE (sort_key, campaign_id) > (%(after_key)s::text, %(after_id)s::bigint)
+   END
+ORDER BY
+    CASE WHEN %(is_descending)s THEN sort_key END DESC, CASE WHEN %(is_descending)s THEN campaign_id END DESC,
+    CASE WHEN NOT %(is_descending)s THEN sort_key END, CASE WHEN NOT %(is_descending)s THEN campaign_id END
 LIMIT %(row_limit)s;
 
 -- name: lock_campaign :maybe
@@ -226,6 +275,69 @@ FROM (
 ) AS members
 JOIN contacts AS c ON c.contact_id = members.contact_id AND c.account_id = %(account_id)s
 LIMIT 1;
+
+-- name: list_audience :many
+-- The contacts of an audience by id. Each of its sources gives at most a page, so that a page costs a page; with `q`, what
+-- has to be read until one is full.
+SELECT DISTINCT page.contact_id, page.email, page.attributes
+FROM (
+    (
+        SELECT c.contact_id, c.email, c.attributes
+        FROM import_contacts AS i
+        JOIN contacts AS c ON c.contact_id = i.contact_id AND c.account_id = i.account_id
+        WHERE i.account_id = %(account_id)s AND i.import_id = %(import_id)s::bigint
+          AND i.contact_id > %(after_id)s::bigint
+          AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
+        ORDER BY i.contact_id
+        LIMIT %(row_limit)s
+    )
+    UNION ALL
+    SELECT member.contact_id, member.email, member.attributes
+    FROM unnest(%(list_ids)s::bigint[]) AS chosen (list_id)
+    CROSS JOIN LATERAL (
+        SELECT c.contact_id, c.email, c.attributes
+        FROM list_contacts AS l
+        JOIN contacts AS c ON c.contact_id = l.contact_id AND c.account_id = l.account_id
+        WHERE l.account_id = %(account_id)s AND l.list_id = chosen.list_id
+          AND l.contact_id > %(after_id)s::bigint
+          AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
+        ORDER BY l.contact_id
+        LIMIT %(row_limit)s
+    ) AS member
+    UNION ALL
+    (
+        SELECT c.contact_id, c.email, c.attributes
+        FROM campaign_contacts AS k
+        JOIN contacts AS c ON c.contact_id = k.contact_id AND c.account_id = k.account_id
+        WHERE k.account_id = %(account_id)s AND k.campaign_id = %(campaign_id)s
+          AND k.contact_id > %(after_id)s::bigint
+          AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
+        ORDER BY k.contact_id
+        LIMIT %(row_limit)s
+    )
+) AS page
+ORDER BY page.contact_id
+LIMIT %(row_limit)s;
+
+-- name: find_in_audience :many
+-- The contact of an audience with exactly this address, if any.
+SELECT c.contact_id, c.email, c.attributes
+FROM contacts AS c
+WHERE c.account_id = %(account_id)s AND c.email_key = lower(%(email)s) AND c.contact_id > %(after_id)s::bigint
+  AND (
+      EXISTS (
+          SELECT FROM import_contacts AS i
+          WHERE i.import_id = %(import_id)s::bigint AND i.contact_id = c.contact_id
+      )
+      OR EXISTS (
+          SELECT FROM list_contacts AS l
+          WHERE l.list_id = ANY (%(list_ids)s::bigint[]) AND l.contact_id = c.contact_id
+      )
+      OR EXISTS (
+          SELECT FROM campaign_contacts AS k
+          WHERE k.campaign_id = %(campaign_id)s AND k.contact_id = c.contact_id
+      )
+  );
 
 -- name: get_contact :maybe
 -- The contact that a preview was asked for.

@@ -107,12 +107,25 @@ WHERE account_id = %(account_id)s AND list_id = ANY (%(list_ids)s::bigint[])
 ON CONFLICT DO NOTHING;
 
 -- name: delete_contact :maybe
--- Writes memberships and audiences too; what was sent stays in the ledger.
+-- Writes   memberships and audiences too, and cancels what campaigns under way still have for it: ordered by the commit,
+--          nothing goes to it afterwards that was not marked before. What was sent stays in the ledger.
 WITH gone AS (
     DELETE FROM contacts
     WHERE account_id = %(account_id)s AND contact_id = %(contact_id)s
     RETURNING contact_id
 ), memberships_gone AS (
     DELETE FROM list_contacts USING gone WHERE list_contacts.contact_id = gone.contact_id
+), cancelled AS (
+    UPDATE messages m
+    SET status = 'cancelled', settled_at = %(now)s, reply = 'its contact was deleted'
+    FROM gone, campaigns c
+    WHERE c.account_id = %(account_id)s AND c.status IN ('scheduled', 'sending', 'paused')
+        AND m.campaign_id = c.campaign_id AND m.contact_id = gone.contact_id AND m.status = 'queued'
+    RETURNING m.batch_id
+), counted AS (
+    UPDATE batches b
+    SET queued = b.queued - d.n, cancelled = b.cancelled + d.n
+    FROM (SELECT batch_id, count(*) AS n FROM cancelled GROUP BY batch_id) AS d
+    WHERE b.batch_id = d.batch_id
 )
 SELECT contact_id FROM gone;

@@ -8,14 +8,17 @@ ORDER BY j.id
 LIMIT 500;
 
 -- name: retry_job :one
-SELECT procrastinate_retry_job_v2(%(job_id)s, now(), NULL, NULL, NULL) AS done;
+-- `at`: when its batch is due again; NULL is now.
+SELECT procrastinate_retry_job_v2(%(job_id)s, coalesce(%(at)s::timestamptz, now()), NULL, NULL, NULL) AS done;
 
 -- name: release_job :one
 -- Take back what a dead job held: its batches and API messages are free again, and what it had marked is uncertain.
 -- Under the policy 'resend' (the default of API messages) such a message goes back to the queue under the same
 -- Message-ID; under 'hold' its owner decides.
 WITH freed AS (
-    SELECT b.batch_id, b.first_message_id, b.last_message_id, b.run, c.uncertain_policy
+    SELECT
+        b.batch_id, b.first_message_id, b.last_message_id, c.uncertain_policy,
+        coalesce((SELECT j.attempts FROM procrastinate_jobs j WHERE j.id = b.job_id), 0) AS failures
     FROM batches b
     JOIN campaigns c USING (campaign_id)
     WHERE b.job_id = %(job_id)s
@@ -63,21 +66,22 @@ counts AS (
 batches_freed AS (
     UPDATE batches b
     SET status = 'queued', job_id = NULL,
-        -- At once the first time; a batch that fails again and again comes back ever later, up to a minute.
-        due_at = greatest(b.due_at, %(now)s::timestamptz + least(60, (freed.run - 1) * 2) * interval '1 s'),
+        -- At once the first time; a batch that fails again and again comes back ever later, up to a minute. Its job's
+        -- attempts say how often, not its runs: a batch that is put down in order comes back with a job of its own.
+        due_at = greatest(b.due_at, %(now)s::timestamptz + least(60, 2 * freed.failures) * interval '1 s'),
         sending = b.sending - coalesce(d.doubtful, 0), queued = b.queued + coalesce(d.queued, 0),
         uncertain = b.uncertain + coalesce(d.uncertain, 0)
     FROM freed
     LEFT JOIN counts d USING (batch_id)
     WHERE b.batch_id = freed.batch_id
-    RETURNING 1
+    RETURNING b.due_at
 ),
 due_freed AS (
     UPDATE due_messages d SET job_id = NULL WHERE d.job_id = %(job_id)s RETURNING 1
 )
 SELECT
     (SELECT count(*) FROM batches_freed) AS batches, (SELECT count(*) FROM due_freed) AS messages,
-    (SELECT count(*) FROM settled) AS uncertain;
+    (SELECT count(*) FROM settled) AS uncertain, (SELECT max(due_at) FROM batches_freed) AS due_at;
 
 -- name: settle_orphans :many
 -- API messages that are marked while no job holds them: a worker that was taken for dead marked them late, and then did

@@ -19,7 +19,7 @@ WHERE iss = %(iss)s AND sub = %(sub)s
 RETURNING user_id;
 
 -- name: link_user :maybe
--- Give an owner made by `make admin` the identity of the person who proved the address: once, never again.
+-- Give a person who was invited, or an owner made by `make admin`, the identity that proved the address: once, never again.
 UPDATE users
 SET iss = %(iss)s, sub = %(sub)s, name = %(name)s, picture_url = %(picture_url)s, last_login_at = %(now)s
 WHERE iss IS NULL AND email IS NOT NULL AND lower(email) = lower(%(email)s)
@@ -33,6 +33,23 @@ WHERE lower(email) = lower(%(email)s)
 ORDER BY (iss IS NULL) DESC, is_admin DESC, user_id
 LIMIT 1;
 
+-- name: adopt_invitations :count
+-- Somebody known by their identity has an address now under which a person without one was invited: it is them.  Writes
+-- memberships, users.
+WITH invited AS (
+    DELETE FROM users
+    WHERE iss IS NULL AND email IS NOT NULL AND lower(email) = lower(%(email)s)
+    RETURNING user_id, is_admin
+), promoted AS (
+    UPDATE users SET is_admin = true FROM invited
+    WHERE users.user_id = %(user_id)s AND invited.is_admin AND NOT users.is_admin
+)
+INSERT INTO memberships (account_id, user_id, role, created_at)
+SELECT m.account_id, %(user_id)s, m.role, m.created_at
+FROM memberships AS m
+JOIN invited USING (user_id)
+ON CONFLICT DO NOTHING;
+
 -- name: make_admin :count
 UPDATE users SET is_admin = true WHERE user_id = %(user_id)s AND NOT is_admin;
 
@@ -41,12 +58,19 @@ INSERT INTO sessions (session_hash, user_id, account_id, created_at, expires_at)
 VALUES (%(session_hash)s, %(user_id)s, %(account_id)s, %(now)s, %(expires_at)s);
 
 -- name: find_session :maybe
-SELECT s.account_id, s.user_id, a.is_demo, u.is_admin
+SELECT s.account_id, s.user_id, a.is_demo, u.is_admin, m.role
 FROM sessions AS s
 JOIN accounts AS a USING (account_id)
 JOIN users AS u USING (user_id)
 JOIN memberships AS m USING (account_id, user_id)
 WHERE s.session_hash = %(session_hash)s AND s.expires_at > %(now)s;
+
+-- name: move_session :count
+-- Have a session act in another account of its user.
+UPDATE sessions AS s
+SET account_id = m.account_id
+FROM memberships AS m
+WHERE s.session_hash = %(session_hash)s AND m.user_id = s.user_id AND m.account_id = %(account_id)s;
 
 -- name: delete_session :count
 DELETE FROM sessions WHERE session_hash = %(session_hash)s;

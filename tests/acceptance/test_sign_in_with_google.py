@@ -186,6 +186,28 @@ def test_an_owner_made_by_the_operator_is_linked_once(
     refused(sign_in({**ADA, "sub": "8", "email": "owner@elsewhere.test"}), "sign_up_closed", browser, database_url)
 
 
+def test_an_invited_person_is_let_in_by_their_verified_address_once(
+    sign_in: Callable[..., TestResponse], browser: FlaskClient, app: APIFlask, database_url: str
+) -> None:
+    """No domain and no list of administrators names them: the invitation alone does."""
+    with app.extensions["mailtide"].pool.connection() as conn:
+        owner = create_owner(conn, email="owner@elsewhere.test", limit_per_hour=100, now=utc_now())
+    key = {"Authorization": f"Bearer {owner.secret}"}
+    invited = {**ADA, "sub": "55", "email": "Invited@elsewhere.test"}
+    refused(sign_in(invited), "sign_up_closed", browser, database_url)
+    made = browser.post("/api/v1/team", json={"email": "invited@elsewhere.test", "role": "member"}, headers=key)
+    assert (made.status_code, made.json["pending"]) == (201, True)
+    refused(sign_in({**invited, "email_verified": False}), "email_unverified", browser, database_url)
+    assert sign_in(invited).status_code == 303
+    me = browser.get("/api/v1/me").json
+    assert (me["role"], me["permissions"], me["user"]["is_admin"]) == ("member", ["read", "send"], False)
+    assert me["account"]["id"] == app.extensions["mailtide"].ids.encode("account", owner.account_id)
+    team = browser.get("/api/v1/team").json["data"]
+    assert [(person["you"], person["pending"]) for person in team] == [(False, True), (True, False)]
+    assert browser.delete(f"/api/v1/team/{made.json['id']}", headers=key).status_code == 204
+    refused(sign_in(invited), "no_account", browser, database_url)
+
+
 def test_admin_emails_may_sign_up(sign_in: Callable[..., TestResponse], browser: FlaskClient) -> None:
     sign_in({**ADA, "email": "Boss@elsewhere.test"})
     assert browser.get("/api/v1/me").json["user"]["is_admin"]

@@ -87,7 +87,12 @@ class ReplyReader:
             raise ReplyFault(f"a reply line of more than {LINE_SIZE_MAX} bytes")
         replies: list[RawReply] = []
         for line in lines:
-            self._take_line(line, replies)
+            # Nearly every line is a whole reply of its own: four of them for each message.
+            code = _CODES.get(line[:3])
+            if code is None or line[3:4] != b" " or self._lines or len(line) > LINE_SIZE_MAX:
+                self._take_line(line, replies)
+            else:
+                replies.append((code, line[4:].removesuffix(b"\r")))
         return replies
 
     def _take_line(self, line: bytes, replies: list[RawReply]) -> None:

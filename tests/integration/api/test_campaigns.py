@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.integration.campaign_rows import materialise
 
@@ -81,23 +82,21 @@ def test_a_draft_comes_back_as_it_was_sent_with_what_may_be_done(api: Any) -> No
         ({"audience": {"contacts": [{"email": "a@example.test"}, {"email": "no"}]}}, "/audience/contacts/1/email"),
         ({"audience": {"contacts": [{"first_name": "Ada"}]}}, "/audience/contacts/0/email"),
         ({"audience": {"contacts": [{"email": "a@example.test", "bad name": "x"}]}}, "/audience/contacts/0/bad name"),
-        ({"audience": {"contacts": [{"email": "a@example.test", "x": {"y": 1}}]}}, None),
+        ({"audience": {"contacts": [{"email": "a@example.test", "x": {"y": 1}}]}}, "/audience/contacts/0/x"),
+        ({"audience": {"contacts": [{"email": "a@example.test", "x": ["y"]}]}}, "/audience/contacts/0/x"),
         ({"audience": {"import_id": "imp_0000000000000000000000"}}, "/audience/import_id"),
         ({"audience": {"list_ids": ["lst_nope"]}}, "/audience/list_ids/0"),
         ({"sender_id": "snd_nope"}, "/sender_id"),
     ],
 )
-def test_bad_input_is_refused_by_pointer_and_nothing_is_stored(
-    api: Any, changes: dict[str, Any], pointer: str | None
-) -> None:
+def test_bad_input_is_refused_by_pointer_and_nothing_is_stored(api: Any, changes: dict[str, Any], pointer: str) -> None:
     body = {
         "name": "News", "subject": "Hi", "html": "<p>Hi</p>",
         "audience": {"contacts": [{"email": "a@example.test"}]}, **changes,
     }  # fmt: skip
     answer = api.post("/campaigns", body)
     assert answer.status_code == 422, answer.json
-    if pointer is not None:
-        assert pointer in pointers(answer)
+    assert pointers(answer) == [pointer]
     assert api.value("SELECT count(*) FROM campaigns") == 0
     assert api.value("SELECT count(*) FROM contacts") == 0
 
@@ -128,6 +127,194 @@ def test_the_list_is_newest_first_filtered_searched_and_paged(api: Any) -> None:
     rest = api.get(f"/campaigns?limit=2&cursor={page['next_cursor']}").json
     assert [item["id"] for item in page["data"] + rest["data"]] == [third["id"], second["id"], first["id"]]
     assert rest["next_cursor"] is None
+
+
+def add_contact(api: Any, address: str, *, list_id: int | None = None, **attributes: str) -> int:
+    contact_id = api.value(
+        "INSERT INTO contacts (account_id, email, attributes) VALUES (%(a)s, %(e)s, %(v)s) RETURNING contact_id",
+        a=api.account_id, e=address, v=Jsonb(attributes),
+    )  # fmt: skip
+    if list_id is not None:
+        api.conn.execute("INSERT INTO list_contacts VALUES (%s, %s, %s)", (api.account_id, list_id, contact_id))
+    return int(contact_id)
+
+
+def add_list(api: Any, name: str = "All") -> int:
+    found = api.value(
+        "INSERT INTO lists (account_id, name) VALUES (%(a)s, %(n)s) RETURNING list_id", a=api.account_id, n=name
+    )
+    return int(found)
+
+
+def read_all(api: Any, path: str, *, limit: int) -> list[dict[str, Any]]:
+    """All pages of a list."""
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    while True:
+        answer = api.get(f"{path}{'&' if '?' in path else '?'}limit={limit}{cursor}")
+        assert answer.status_code == 200, answer.json
+        found += answer.json["data"]
+        if answer.json["next_cursor"] is None:
+            return found
+        cursor = f"&cursor={answer.json['next_cursor']}"
+
+
+@pytest.mark.parametrize(
+    ("sort", "names"),
+    [
+        ("created", ["b", "C", "a", "A", "d"]),
+        ("-created", ["d", "A", "a", "C", "b"]),
+        ("name", ["a", "A", "b", "C", "d"]),
+        ("-name", ["d", "C", "b", "A", "a"]),
+        ("scheduled", ["C", "A", "b", "a", "d"]),
+        ("-scheduled", ["A", "C", "d", "a", "b"]),
+        ("updated", ["d", "A", "a", "C", "b"]),
+        ("-updated", ["b", "C", "a", "A", "d"]),
+    ],
+)
+@pytest.mark.parametrize("limit", [1, 2, 200])
+def test_the_list_is_sorted_as_asked_also_over_pages(api: Any, sort: str, names: list[str], limit: int) -> None:
+    for position, name in enumerate(["b", "C", "a", "A", "d"]):
+        number = api.number("campaign", make(api, name=name)["id"])
+        api.conn.execute(
+            "UPDATE campaigns SET updated_at = timestamptz '2026-01-01 10:00:00Z' - make_interval(secs => %s) "
+            "WHERE campaign_id = %s",
+            (position / 1_000_000, number),
+        )
+    api.conn.execute("UPDATE campaigns SET scheduled_at = '2031-01-01Z' WHERE name = 'C'")
+    api.conn.execute("UPDATE campaigns SET scheduled_at = '2032-01-01Z' WHERE name = 'A'")
+    assert [row["name"] for row in read_all(api, f"/campaigns?sort={sort}", limit=limit)] == names
+
+
+def test_a_page_goes_on_where_the_last_one_ended_although_its_last_row_has_moved(api: Any) -> None:
+    for name in ("a", "b", "c", "d"):
+        make(api, name=name)
+    page = api.get("/campaigns?sort=name&limit=2").json
+    api.patch(f"/campaigns/{page['data'][1]['id']}", {"name": "z"})
+    rest = api.get(f"/campaigns?sort=name&limit=2&cursor={page['next_cursor']}").json
+    assert [row["name"] for row in rest["data"]] == ["c", "d"]
+
+
+def test_a_sorted_list_is_filtered_as_well(api: Any) -> None:
+    for name in ("x2", "x1", "other"):
+        make(api, name=name)
+    assert [row["name"] for row in api.get("/campaigns?sort=name&q=X2&status=draft").json["data"]] == ["x2"]
+    assert [row["name"] for row in api.get("/campaigns?sort=name&q=x").json["data"]] == ["x1", "x2"]
+    assert api.get("/campaigns?sort=name&status=sent").json["data"] == []
+
+
+def test_an_order_that_is_none_and_the_cursor_of_another_order_are_refused(api: Any) -> None:
+    make(api, name="a")
+    make(api, name="b")
+    wrong = api.get("/campaigns?sort=size")
+    assert (wrong.status_code, pointers(wrong)) == (422, ["?sort"])
+    cursor = api.get("/campaigns?sort=name&limit=1").json["next_cursor"]
+    by_id = api.get("/campaigns?limit=1").json["next_cursor"]
+    bad = [("-name", cursor), ("-created", cursor), ("name", by_id), ("name", "x"), ("name", f"{by_id}.bm9wZQ")]
+    for sort, text in bad:
+        answer = api.get(f"/campaigns?sort={sort}&cursor={text}")
+        assert (answer.status_code, pointers(answer)) == (422, ["?cursor"]), (sort, text)
+
+
+def test_a_campaign_says_what_its_audience_is_called_and_offers(api: Any) -> None:
+    campaign = make(api)
+    assert campaign["audience"] == {
+        "kind": "contacts", "contact_count": 2, "label": "2 contacts given by hand", "columns": ["first_name"],
+    }  # fmt: skip
+    assert make(api, audience=None)["audience"] is None
+    lists = [add_list(api, name) for name in ("News", "Friends")]
+    add_contact(api, "l@example.test", list_id=lists[0], city="Oslo")
+    add_contact(api, "m@example.test", list_id=lists[1], plan="free")
+    by_lists = make(
+        api, subject="Hi", html="<p>Hi</p>", audience={"list_ids": [api.id("list", number) for number in lists]}
+    )
+    assert (by_lists["audience"]["label"], by_lists["audience"]["columns"]) == ("News, Friends", ["city", "plan"])
+    import_id = api.value(
+        "INSERT INTO imports (account_id, filename, status) VALUES (%(a)s, 'people.csv', 'awaiting_mapping') "
+        "RETURNING import_id",
+        a=api.account_id,
+    )
+    by_import = make(api, audience={"import_id": api.id("import", import_id)})
+    assert (by_import["audience"]["label"], by_import["audience"]["columns"]) == ("people.csv", None)
+    api.conn.execute("UPDATE imports SET mapping = %s", (Jsonb({"email": "E-Mail", "first_name": "Vorname"}),))
+    assert api.get(f"/campaigns/{by_import['id']}").json["audience"]["columns"] == ["first_name"]
+    labels = [row["audience"] and row["audience"]["label"] for row in api.get("/campaigns").json["data"]]
+    assert labels == ["people.csv", "News, Friends", None, "2 contacts given by hand"]
+
+
+def test_the_audience_is_listed_and_each_of_it_can_be_previewed(api: Any) -> None:
+    outside = add_contact(api, "outside@example.test")
+    first, second = add_list(api, "One"), add_list(api, "Two")
+    for number in range(5):
+        add_contact(api, f"p{number}@example.test", list_id=first if number % 2 else second, first_name=f"P{number}")
+    both = api.value("SELECT contact_id FROM contacts WHERE email = 'p1@example.test'")
+    api.conn.execute("INSERT INTO list_contacts VALUES (%s, %s, %s)", (api.account_id, second, both))
+    campaign = make(api, audience={"list_ids": [api.id("list", first), api.id("list", second)]})
+    path = f"/campaigns/{campaign['id']}/audience"
+    found = read_all(api, path, limit=2)
+    assert [row["email"] for row in found] == [f"p{number}@example.test" for number in range(5)]
+    assert found[0]["attributes"] == {"first_name": "P0"}
+    assert api.id("contact", outside) not in {row["id"] for row in found}
+    for row in found:
+        assert act(api, campaign, "preview", {"contact_id": row["id"]})["to"] == row["email"]
+    assert [row["email"] for row in api.get(f"{path}?q=P3@").json["data"]] == ["p3@example.test"]
+    assert [row["email"] for row in api.get(f"{path}?q=P4@EXAMPLE.test").json["data"]] == ["p4@example.test"]
+    for nobody in ("outside@example.test", "outside", "%25"):
+        assert api.get(f"{path}?q={nobody}").json["data"] == []
+
+
+def test_the_audience_of_an_import_and_of_contacts_by_hand_is_listed(api: Any) -> None:
+    by_hand = make(api)
+    assert [row["email"] for row in api.get(f"/campaigns/{by_hand['id']}/audience").json["data"]] == [
+        "a@example.test", "b@example.test",
+    ]  # fmt: skip
+    import_id = api.value(
+        "INSERT INTO imports (account_id, status, mapping) VALUES (%(a)s, 'done', %(m)s) RETURNING import_id",
+        a=api.account_id, m=Jsonb({"email": "x", "first_name": "y"}),
+    )  # fmt: skip
+    contact_id = add_contact(api, "i@example.test", **{f"a{number}": "x" for number in range(12)})
+    api.conn.execute("INSERT INTO import_contacts VALUES (%s, %s, %s)", (api.account_id, import_id, contact_id))
+    by_import = make(api, audience={"import_id": api.id("import", import_id)})
+    (row,) = api.get(f"/campaigns/{by_import['id']}/audience").json["data"]
+    assert (row["email"], len(row["attributes"])) == ("i@example.test", 8)
+    assert [
+        row["email"] for row in api.get(f"/campaigns/{by_import['id']}/audience?q=I@example.test").json["data"]
+    ] == ["i@example.test"]
+    assert api.get(f"/campaigns/{make(api, audience=None)['id']}/audience").json["data"] == []
+
+
+def test_another_audience_is_saved_although_the_content_does_not_fit_it_and_the_launch_says_what_to_change(
+    api: Any,
+) -> None:
+    campaign = make(api, preview_text="x")
+    path = f"/campaigns/{campaign['id']}"
+    changed = api.patch(path, {"audience": {"contacts": [{"email": "a@example.test", "name": "Ada"}]}})
+    assert changed.status_code == 200, changed.json
+    assert changed.json["html"] == campaign["html"]
+    assert api.patch(path, {"name": "Other", "pacing": "smooth"}).status_code == 200
+    faults = act(api, campaign, "forecast")["faults"]
+    assert [(fault["pointer"], fault["code"]) for fault in faults] == [
+        ("/subject", "unknown_merge_tag"), ("/html", "unknown_merge_tag"),
+    ]  # fmt: skip
+    for action in ("launch", "preview"):
+        refused = api.post(f"{path}/{action}")
+        assert (refused.status_code, pointers(refused)) == (422, ["/subject", "/html"])
+        assert refused.json["detail"].startswith('The subject cannot be sent as it is: "first_name" is not known')
+    assert api.get(path).json["status"] == "draft"
+    assert api.patch(path, {"subject": "Hello {{ name }}"}).status_code == 200
+    refused = api.post(f"{path}/launch")
+    assert pointers(refused) == ["/html"]
+    assert api.patch(path, {"html": "<p>{{ name }}</p>"}).status_code == 200
+    assert act(api, campaign, "forecast")["faults"] == []
+    assert act(api, campaign, "launch", {"scheduled_at": FUTURE})["status"] == "scheduled"
+
+
+@pytest.mark.parametrize("text", ["<p>{{ first_name </p>", "<p>{{ nobody_has_this }}</p>"])
+def test_content_that_is_being_saved_is_checked_at_its_own_field(api: Any, text: str) -> None:
+    campaign = make(api)
+    refused = api.patch(f"/campaigns/{campaign['id']}", {"html": text, "name": "Other"})
+    assert (refused.status_code, pointers(refused)) == (422, ["/html"])
+    assert api.get(f"/campaigns/{campaign['id']}").json == campaign
 
 
 def test_a_launch_for_later_is_scheduled_and_can_be_taken_back(api: Any) -> None:
@@ -196,7 +383,9 @@ def test_another_accounts_campaign_is_not_found_whatever_is_asked(api: Any, make
     campaign, other = make(api), make_api()
     path = f"/campaigns/{campaign['id']}"
     answers = [other.get(path), other.patch(path, {"name": "x"}), other.delete(path)]
-    answers += [other.get(f"{path}/{part}") for part in ("progress", "throughput", "messages", "messages.csv")]
+    answers += [
+        other.get(f"{path}/{part}") for part in ("progress", "throughput", "messages", "messages.csv", "audience")
+    ]
     answers += [
         other.post(f"{path}/{part}", {"to": "a@example.test"} if part == "test" else None)
         for part in ("preview", "test", "forecast", "launch", "pause", "resume", "cancel", "duplicate", "unschedule",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from app.api.fields import Address, AwareDatetime, BodyText, HeaderText
+from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, Scalar
 from app.api.inputs import Input, find_nul, validate
 from app.domain.errors import InvalidInput
 
@@ -61,6 +61,25 @@ def test_a_fault_has_a_json_pointer() -> None:
     assert {(fault.pointer, fault.code) for fault in caught.value.faults} == {
         ("/items/1/name", "string_type"), ("/items/1/a~1b~0c", "unknown_field"),
     }  # fmt: skip
+
+
+class Values(Input):
+    values: dict[str, Scalar]
+
+
+@pytest.mark.parametrize("value", [{"y": 1}, ["y"], [], {}], ids=str)
+def test_a_merge_value_that_is_no_single_value_is_one_fault_at_its_place(value: object) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        validate(Values, {"values": {"good": 1, "bad": value}})
+    assert [(fault.pointer, fault.detail) for fault in caught.value.faults] == [
+        ("/values/bad", "must be text, a number, true, false or null")
+    ]
+
+
+@pytest.mark.parametrize("value", ["x", "", 1, -1.5, True, False, None, 2**60], ids=str)
+def test_a_merge_value_keeps_its_kind(value: object) -> None:
+    kept = validate(Values, {"values": {"x": value}}).values["x"]
+    assert (kept, type(kept)) == (value, type(value))
 
 
 def test_nul_is_found_wherever_it_is() -> None:

@@ -12,6 +12,28 @@ export type HttpError = {
 };
 
 /**
+ * AccountChoiceOutput
+ */
+export type MeOutputAccountChoiceOutput = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Role
+     */
+    role: 'owner' | 'member';
+    /**
+     * Current
+     */
+    current: boolean;
+};
+
+/**
  * AccountOutput
  */
 export type MeOutputAccountOutput = {
@@ -70,11 +92,19 @@ export type MeOutputUserOutput = {
 /**
  * MeOutput
  *
- * `user` is null for an API key.
+ * `user` and `role` are null for an API key, and `accounts` is empty.
  */
 export type MeOutput = {
     user: MeOutputUserOutput | null;
     account: MeOutputAccountOutput;
+    /**
+     * Role
+     */
+    role: 'owner' | 'member' | null;
+    /**
+     * Accounts
+     */
+    accounts: Array<MeOutputAccountChoiceOutput>;
     /**
      * Permissions
      */
@@ -151,6 +181,118 @@ export type SignedInOutputUserOutput = {
 export type SignedInOutput = {
     user: SignedInOutputUserOutput;
     account: SignedInOutputAccountOutput;
+};
+
+/**
+ * MemberOutput
+ */
+export type MemberPageOutputMemberOutput = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Email
+     */
+    email: string | null;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Role
+     */
+    role: 'owner' | 'member';
+    /**
+     * Joined At
+     */
+    joined_at: string;
+    /**
+     * Last Login At
+     */
+    last_login_at: string | null;
+    /**
+     * Pending
+     *
+     * Was added and has never signed in.
+     */
+    pending: boolean;
+    /**
+     * You
+     */
+    you: boolean;
+};
+
+/**
+ * MemberPageOutput
+ */
+export type MemberPageOutput = {
+    /**
+     * Data
+     */
+    data: Array<MemberPageOutputMemberOutput>;
+    /**
+     * Next Cursor
+     */
+    next_cursor: string | null;
+};
+
+/**
+ * MemberOutput
+ */
+export type MemberOutput = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Email
+     */
+    email: string | null;
+    /**
+     * Name
+     */
+    name: string;
+    /**
+     * Role
+     */
+    role: 'owner' | 'member';
+    /**
+     * Joined At
+     */
+    joined_at: string;
+    /**
+     * Last Login At
+     */
+    last_login_at: string | null;
+    /**
+     * Pending
+     *
+     * Was added and has never signed in.
+     */
+    pending: boolean;
+    /**
+     * You
+     */
+    you: boolean;
+};
+
+/**
+ * MemberInput
+ */
+export type MemberInput = {
+    /**
+     * Email
+     *
+     * Whoever signs in with this address, verified by the identity provider, is in.
+     */
+    email: string;
+    /**
+     * Role
+     *
+     * A member reads and sends; an owner also changes settings and the team.
+     */
+    role?: 'owner' | 'member';
 };
 
 /**
@@ -1525,6 +1667,18 @@ export type CampaignPageOutputCampaignAudienceOutput = {
      */
     kind: 'import' | 'lists' | 'contacts';
     /**
+     * Label
+     *
+     * For people: the file's or the lists' names, or how many were given by hand.
+     */
+    label: string;
+    /**
+     * Columns
+     *
+     * The merge tags that these contacts have values for, beside `email`. Only with a single campaign; null while an import has no mapping yet.
+     */
+    columns?: Array<string> | null;
+    /**
      * Import Id
      */
     import_id?: string | null;
@@ -1719,6 +1873,18 @@ export type CampaignDetailOutputCampaignAudienceOutput = {
      * Kind
      */
     kind: 'import' | 'lists' | 'contacts';
+    /**
+     * Label
+     *
+     * For people: the file's or the lists' names, or how many were given by hand.
+     */
+    label: string;
+    /**
+     * Columns
+     *
+     * The merge tags that these contacts have values for, beside `email`. Only with a single campaign; null while an import has no mapping yet.
+     */
+    columns?: Array<string> | null;
     /**
      * Import Id
      */
@@ -2108,6 +2274,16 @@ export type TemplateInput = {
 };
 
 /**
+ * AccountChoiceInput
+ */
+export type AccountChoiceInput = {
+    /**
+     * Account Id
+     */
+    account_id: string;
+};
+
+/**
  * SuppressionOutput
  */
 export type SuppressionPageOutputSuppressionOutput = {
@@ -2337,6 +2513,16 @@ export type MessageBatchInput = {
      * Messages
      */
     messages: Array<MessageBatchInputMessageInput>;
+};
+
+/**
+ * MemberPatch
+ */
+export type MemberPatch = {
+    /**
+     * Role
+     */
+    role: 'owner' | 'member';
 };
 
 /**
@@ -2732,6 +2918,57 @@ export type ContactPatch = {
 };
 
 /**
+ * RelayTestOutput
+ */
+export type RelayTestOutput = {
+    /**
+     * Ok
+     */
+    ok: boolean;
+    /**
+     * Step
+     *
+     * `done`, or the step that failed.
+     */
+    step: 'resolve' | 'connect' | 'tls' | 'login' | 'done';
+    /**
+     * Detail
+     *
+     * One or two sentences for people: how it went, or what to change.
+     */
+    detail: string;
+    /**
+     * Reply
+     *
+     * What the server said last, shortened.
+     */
+    reply: string | null;
+    /**
+     * Tls Version
+     */
+    tls_version: string | null;
+    /**
+     * Extensions
+     *
+     * What the server offers, like `SIZE 1000` or `AUTH PLAIN LOGIN`.
+     */
+    extensions: Array<string>;
+    /**
+     * Duration Ms
+     */
+    duration_ms: number;
+};
+
+/**
+ * RelayTestInput
+ *
+ * Nothing is asked.
+ */
+export type RelayTestInput = {
+    [key: string]: never;
+};
+
+/**
  * AudienceContact
  *
  * A contact: its address, and any merge values beside it, like first_name.
@@ -3083,6 +3320,42 @@ export type RescheduleInput = {
 };
 
 /**
+ * AudienceContactOutput
+ */
+export type AudiencePageOutputAudienceContactOutput = {
+    /**
+     * Id
+     */
+    id: string;
+    /**
+     * Email
+     */
+    email: string;
+    /**
+     * Attributes
+     *
+     * At most eight of them.
+     */
+    attributes: {
+        [key: string]: string;
+    };
+};
+
+/**
+ * AudiencePageOutput
+ */
+export type AudiencePageOutput = {
+    /**
+     * Data
+     */
+    data: Array<AudiencePageOutputAudienceContactOutput>;
+    /**
+     * Next Cursor
+     */
+    next_cursor: string | null;
+};
+
+/**
  * BindingLimitOutput
  */
 export type ForecastOutputBindingLimitOutput = {
@@ -3098,6 +3371,24 @@ export type ForecastOutputBindingLimitOutput = {
      * Window S
      */
     window_s: number;
+};
+
+/**
+ * ContentFaultOutput
+ */
+export type ForecastOutputContentFaultOutput = {
+    /**
+     * Pointer
+     */
+    pointer: string;
+    /**
+     * Detail
+     */
+    detail: string;
+    /**
+     * Code
+     */
+    code: string;
 };
 
 /**
@@ -3122,6 +3413,12 @@ export type ForecastOutputExcludedOutput = {
  * ForecastOutput
  */
 export type ForecastOutput = {
+    /**
+     * Faults
+     *
+     * What in the content would make the launch be refused.
+     */
+    faults: Array<ForecastOutputContentFaultOutput>;
     /**
      * Recipients
      */
@@ -3499,6 +3796,75 @@ export type PostAuthSignInDemoResponses = {
 };
 
 export type PostAuthSignInDemoResponse = PostAuthSignInDemoResponses[keyof PostAuthSignInDemoResponses];
+
+export type GetTeamListMembersData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Limit
+         *
+         * How many to return.
+         */
+        limit?: number;
+        /**
+         * Cursor
+         *
+         * `next_cursor` of the page before.
+         */
+        cursor?: string | null;
+    };
+    url: '/api/v1/team';
+};
+
+export type GetTeamListMembersErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type GetTeamListMembersError = GetTeamListMembersErrors[keyof GetTeamListMembersErrors];
+
+export type GetTeamListMembersResponses = {
+    /**
+     * Successful response
+     */
+    200: MemberPageOutput;
+};
+
+export type GetTeamListMembersResponse = GetTeamListMembersResponses[keyof GetTeamListMembersResponses];
+
+export type PostTeamAddMemberData = {
+    body: MemberInput;
+    headers?: {
+        /**
+         * Repeating a request with the same key gives the first answer again.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/team';
+};
+
+export type PostTeamAddMemberErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type PostTeamAddMemberError = PostTeamAddMemberErrors[keyof PostTeamAddMemberErrors];
+
+export type PostTeamAddMemberResponses = {
+    /**
+     * Successful response
+     */
+    201: MemberOutput;
+};
+
+export type PostTeamAddMemberResponse = PostTeamAddMemberResponses[keyof PostTeamAddMemberResponses];
 
 export type PostAuthSignOutData = {
     body?: never;
@@ -4193,7 +4559,7 @@ export type GetCampaignsListCampaignsData = {
         /**
          * Cursor
          *
-         * `next_cursor` of the page before.
+         * `next_cursor` of the page before, in the same order.
          */
         cursor?: string | null;
         /**
@@ -4208,6 +4574,12 @@ export type GetCampaignsListCampaignsData = {
          * Part of the name or subject.
          */
         q?: string | null;
+        /**
+         * Sort
+         *
+         * With `-`, the last first. What was never scheduled is at the end.
+         */
+        sort?: 'created' | '-created' | 'name' | '-name' | 'scheduled' | '-scheduled' | 'updated' | '-updated';
     };
     url: '/api/v1/campaigns';
 };
@@ -4335,6 +4707,37 @@ export type PostTemplatesCreateTemplateResponses = {
 };
 
 export type PostTemplatesCreateTemplateResponse = PostTemplatesCreateTemplateResponses[keyof PostTemplatesCreateTemplateResponses];
+
+export type PostMeChooseAccountData = {
+    body: AccountChoiceInput;
+    headers?: {
+        /**
+         * Repeating a request with the same key gives the first answer again.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/api/v1/me/account';
+};
+
+export type PostMeChooseAccountErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type PostMeChooseAccountError = PostMeChooseAccountErrors[keyof PostMeChooseAccountErrors];
+
+export type PostMeChooseAccountResponses = {
+    /**
+     * Successful response
+     */
+    200: MeOutput;
+};
+
+export type PostMeChooseAccountResponse = PostMeChooseAccountResponses[keyof PostMeChooseAccountResponses];
 
 export type GetAuthBeginGoogleData = {
     body?: never;
@@ -4495,6 +4898,60 @@ export type PostMessagesCreateMessagesResponses = {
 };
 
 export type PostMessagesCreateMessagesResponse = PostMessagesCreateMessagesResponses[keyof PostMessagesCreateMessagesResponses];
+
+export type DeleteTeamRemoveMemberData = {
+    body?: never;
+    path: {
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/team/{user_id}';
+};
+
+export type DeleteTeamRemoveMemberErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type DeleteTeamRemoveMemberError = DeleteTeamRemoveMemberErrors[keyof DeleteTeamRemoveMemberErrors];
+
+export type DeleteTeamRemoveMemberResponses = {
+    /**
+     * Successful response
+     */
+    204: void;
+};
+
+export type DeleteTeamRemoveMemberResponse = DeleteTeamRemoveMemberResponses[keyof DeleteTeamRemoveMemberResponses];
+
+export type PatchTeamUpdateMemberData = {
+    body: MemberPatch;
+    path: {
+        user_id: string;
+    };
+    query?: never;
+    url: '/api/v1/team/{user_id}';
+};
+
+export type PatchTeamUpdateMemberErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type PatchTeamUpdateMemberError = PatchTeamUpdateMemberErrors[keyof PatchTeamUpdateMemberErrors];
+
+export type PatchTeamUpdateMemberResponses = {
+    /**
+     * Successful response
+     */
+    200: MemberOutput;
+};
+
+export type PatchTeamUpdateMemberResponse = PatchTeamUpdateMemberResponses[keyof PatchTeamUpdateMemberResponses];
 
 export type DeleteListsDeleteListData = {
     body?: never;
@@ -5008,6 +5465,39 @@ export type PatchContactsUpdateContactResponses = {
 };
 
 export type PatchContactsUpdateContactResponse = PatchContactsUpdateContactResponses[keyof PatchContactsUpdateContactResponses];
+
+export type PostRelaysTestRelayData = {
+    body?: RelayTestInput;
+    headers?: {
+        /**
+         * Repeating a request with the same key gives the first answer again.
+         */
+        'Idempotency-Key'?: string;
+    };
+    path: {
+        relay_id: string;
+    };
+    query?: never;
+    url: '/api/v1/relays/{relay_id}/test';
+};
+
+export type PostRelaysTestRelayErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type PostRelaysTestRelayError = PostRelaysTestRelayErrors[keyof PostRelaysTestRelayErrors];
+
+export type PostRelaysTestRelayResponses = {
+    /**
+     * Successful response
+     */
+    200: RelayTestOutput;
+};
+
+export type PostRelaysTestRelayResponse = PostRelaysTestRelayResponses[keyof PostRelaysTestRelayResponses];
 
 export type DeleteCampaignsDeleteCampaignData = {
     body?: never;
@@ -5606,6 +6096,52 @@ export type PostMessagesRescheduleMessageResponses = {
 };
 
 export type PostMessagesRescheduleMessageResponse = PostMessagesRescheduleMessageResponses[keyof PostMessagesRescheduleMessageResponses];
+
+export type GetCampaignsListAudienceData = {
+    body?: never;
+    path: {
+        campaign_id: string;
+    };
+    query?: {
+        /**
+         * Limit
+         *
+         * How many to return.
+         */
+        limit?: number;
+        /**
+         * Cursor
+         *
+         * `next_cursor` of the page before.
+         */
+        cursor?: string | null;
+        /**
+         * Q
+         *
+         * Part of an address, or a whole one.
+         */
+        q?: string | null;
+    };
+    url: '/api/v1/campaigns/{campaign_id}/audience';
+};
+
+export type GetCampaignsListAudienceErrors = {
+    /**
+     * A problem: `code` says which.
+     */
+    default: Problem;
+};
+
+export type GetCampaignsListAudienceError = GetCampaignsListAudienceErrors[keyof GetCampaignsListAudienceErrors];
+
+export type GetCampaignsListAudienceResponses = {
+    /**
+     * Successful response
+     */
+    200: AudiencePageOutput;
+};
+
+export type GetCampaignsListAudienceResponse = GetCampaignsListAudienceResponses[keyof GetCampaignsListAudienceResponses];
 
 export type PostCampaignsForecastCampaignData = {
     body?: ScheduleInput;

@@ -1,0 +1,67 @@
+-- name: list_members :many
+-- Who may enter an account, in the order in which they came to this installation.
+SELECT m.user_id, u.email, u.name, m.role, m.created_at AS joined_at, u.last_login_at, u.iss IS NULL AND NOT a.is_demo AS pending
+FROM memberships AS m
+JOIN users AS u USING (user_id)
+JOIN accounts AS a USING (account_id)
+WHERE m.account_id = %(account_id)s AND (%(after_id)s::bigint IS NULL OR m.user_id > %(after_id)s::bigint)
+ORDER BY m.user_id
+LIMIT %(row_limit)s;
+
+-- name: get_member :maybe
+SELECT m.user_id, u.email, u.name, m.role, m.created_at AS joined_at, u.last_login_at, u.iss IS NULL AND NOT a.is_demo AS pending
+FROM memberships AS m
+JOIN users AS u USING (user_id)
+JOIN accounts AS a USING (account_id)
+WHERE m.account_id = %(account_id)s AND m.user_id = %(user_id)s;
+
+-- name: count_members :one
+SELECT count(*) AS members, count(*) FILTER (WHERE role = 'owner') AS owners
+FROM memberships
+WHERE account_id = %(account_id)s;
+
+-- name: list_accounts :many
+-- The accounts that a person may enter, those they own first.
+SELECT a.account_id, a.name, m.role
+FROM memberships AS m
+JOIN accounts AS a USING (account_id)
+WHERE m.user_id = %(user_id)s
+ORDER BY m.role = 'owner' DESC, a.account_id
+LIMIT 200;
+
+-- name: find_user_by_email :maybe
+-- Whoever has this address: of several, who signed in last.
+SELECT user_id
+FROM users
+WHERE lower(email) = lower(%(email)s)
+ORDER BY last_login_at DESC NULLS LAST, user_id
+LIMIT 1;
+
+-- name: invite_user :one
+-- Make a person without an identity yet. Two accounts that invite one address at once make one person.
+INSERT INTO users (email, created_at) VALUES (%(email)s, %(now)s)
+ON CONFLICT (lower(email)) WHERE iss IS NULL AND email IS NOT NULL DO UPDATE SET email = users.email
+RETURNING user_id;
+
+-- name: insert_member :count
+-- No row: they are one already.
+INSERT INTO memberships (account_id, user_id, role, created_at)
+VALUES (%(account_id)s, %(user_id)s, %(role)s, %(now)s)
+ON CONFLICT DO NOTHING;
+
+-- name: set_role :count
+-- Works at once: every request of a session asks for it.
+UPDATE memberships SET role = %(role)s WHERE account_id = %(account_id)s AND user_id = %(user_id)s;
+
+-- name: delete_member :count
+-- Take a person out of an account and end their sessions in it.  Writes memberships, sessions.
+WITH ended AS (
+    DELETE FROM sessions WHERE account_id = %(account_id)s AND user_id = %(user_id)s
+)
+DELETE FROM memberships WHERE account_id = %(account_id)s AND user_id = %(user_id)s;
+
+-- name: forget_invited :count
+-- Remove a person who never signed in and is invited nowhere any more: otherwise their address would stay taken.
+DELETE FROM users AS u
+WHERE u.user_id = %(user_id)s AND u.iss IS NULL
+  AND NOT EXISTS (SELECT FROM memberships AS m WHERE m.user_id = u.user_id);
