@@ -38,8 +38,8 @@ def run(options: Options) -> Lines:
         later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
         numbers = itertools.count()
         ours, theirs = _ours(secret, later), _theirs(later)
-        _measure("warm-up", web_port, ours, numbers, min(count, WARM_UP))
-        _measure("warm-up", express_port, theirs, numbers, min(count, WARM_UP))
+        _measure(stack, "warm-up", web_port, ours, numbers, min(count, WARM_UP))
+        _measure(stack, "warm-up", express_port, theirs, numbers, min(count, WARM_UP))
         found: dict[str, list[Line]] = {}
         for turn in range(options.repeats):
             say(f"api: turn {turn + 1} of {options.repeats}")
@@ -49,7 +49,9 @@ def run(options: Options) -> Lines:
                 *((f"POST /messages/batch of {size}", web_port, web.pid, _ours_batch(secret, later, size), size) for size in BATCH_SIZES),
             ):  # fmt: skip
                 # A batch is one request of many messages: as many messages as one by one, in at least three requests.
-                line = _measure(name, port, make, numbers, count if size == 1 else max(3, count // size), pid, size)
+                line = _measure(
+                    stack, name, port, make, numbers, count if size == 1 else max(3, count // size), pid, size
+                )
                 found.setdefault(name, []).append(line)
         memory_mb = round(rss_mb(family(web.pid)))
         yield from _summary({name: combine(lines) for name, lines in found.items()}, memory_mb)
@@ -71,10 +73,11 @@ def _summary(medians: dict[str, Line], memory_mb: int) -> Lines:
 
 
 def _measure(
-    name: str, port: int, make: MakeRequest, numbers: Iterator[int], count: int, pid: int = 0, size: int = 1
-) -> Line:
+    stack: Stack, name: str, port: int, make: MakeRequest, numbers: Iterator[int], count: int, pid: int = 0,
+    size: int = 1,
+) -> Line:  # fmt: skip
     requests = (make(number) for number in itertools.islice(numbers, count))
-    cpu_before = _family_cpu_s(pid)
+    cpu_before, postgres_before = _family_cpu_s(pid), stack.postgres_cpu_s()
     measured = load(port, requests, connections=min(CONNECTIONS, count), timeout_s=60 + count * size / 100)
     assert measured.statuses == {201: count}, f"{name}: {measured.statuses}"
     per_s = count / measured.seconds
@@ -83,6 +86,7 @@ def _measure(
         "per_s": round(per_s, 1 if size > 1 else None), "messages_per_s": round(per_s * size),
         "p50_ms": round(percentile(measured.times_ms, 0.5), 2), "p99_ms": round(percentile(measured.times_ms, 0.99), 2),
         "cpu_us": round((_family_cpu_s(pid) - cpu_before) / count / size * 1e6),
+        "postgres_cpu_us": round((stack.postgres_cpu_s() - postgres_before) / count / size * 1e6),
     }  # fmt: skip
 
 
