@@ -3,7 +3,10 @@
     breaker     a failed connection, or a 421, closes the door for 1, 2, 4 … 60 s; then one connection tries
     AIMD        a 421 also halves the number of connections; each ten good seconds give one back
 
-Nobody waits behind a closed door: `connection()` raises RelayUnavailable at once, and `blocked_until` says when to come
+    patience    who asks waits some seconds for a connection to open, which then goes on without them: a server may take
+                minutes to say its first word (RFC 5321 § 4.5.3.2.1), and who waits holds a slot that others need
+
+Nobody waits behind a closed door: `connection()` raises RelayUnavailable at once, and `blocked_for_s` says when to come
 again. Belongs to one event loop; knows no settings and no database.
 """
 
@@ -22,6 +25,8 @@ IDLE_MAX_S = 60.0  # well below the 5 minutes that a server grants (RFC 5321 § 
 BLOCK_FIRST_S = 1.0
 BLOCK_MAX_S = 60.0
 GROW_AFTER_S = 10.0
+OPEN_PATIENCE_S = 3.0
+SLOW_RETRY_S = 10.0  # when to ask again for a connection that is still being opened
 
 Opener = Callable[[], Awaitable[SmtpConnection]]
 
@@ -55,16 +60,22 @@ class RelayPool:
         self._last_reply: Reply | None = None
         self._last_reason = ""
         self._closing: set[asyncio.Task[None]] = set()
+        self._slow_openings: set[asyncio.Task[SmtpConnection]] = set()  # nobody waits for these any more
         self._is_closed = False
 
     @property
     def blocked_until(self) -> float | None:
         """Until when the breaker is open, on the pool's clock, or None."""
-        return self._blocked_until if self.blocked_for_s > 0 else None
+        return self._blocked_until if self._breaker_s > 0 else None
 
     @property
     def blocked_for_s(self) -> float:
-        """Seconds until a connection may be tried again; 0 when it may now."""
+        """Seconds until a connection may be asked for again; 0 when it may now."""
+        is_opening_slowly = self._slow_openings and not self._idle
+        return max(self._breaker_s, SLOW_RETRY_S if is_opening_slowly else 0.0)
+
+    @property
+    def _breaker_s(self) -> float:
         return max(0.0, self._blocked_until - self._clock()) if self._blocked_until is not None else 0.0
 
     @property
@@ -102,6 +113,8 @@ class RelayPool:
         for connection, _ in self._idle:
             self._close_later(connection)
         self._idle.clear()
+        for opening in self._slow_openings:
+            opening.cancel()
         self._wake_waiters()
         if self._closing:
             await asyncio.wait(self._closing)
@@ -151,17 +164,45 @@ class RelayPool:
         return None
 
     async def _connect(self) -> SmtpConnection:
-        # After a failure one connection tries, and the rest wait for how it goes.
-        self._is_probing = is_probe = self._failures > 0
+        opening = asyncio.get_running_loop().create_task(self._open_one())
+        if self._failures > 0:
+            # After a failure one connection tries, and the rest wait for how it goes.
+            self._is_probing = True
+            opening.add_done_callback(self._end_probe)
+        try:
+            done, _ = await asyncio.wait((opening,), timeout=OPEN_PATIENCE_S)
+        except asyncio.CancelledError:
+            opening.cancel()
+            raise
+        if done:
+            return opening.result()
+        self._last_reply, self._last_reason = None, "It takes long to answer."
+        self._slow_openings.add(opening)
+        opening.add_done_callback(self._adopt)
+        self._wake_waiters()
+        raise RelayUnavailable(Stage.CONNECT, None, self._last_reason)
+
+    def _adopt(self, opening: "asyncio.Task[SmtpConnection]") -> None:
+        """Keep a connection that nobody waited for until somebody asks. A failure has been noted by then."""
+        self._slow_openings.discard(opening)
+        if opening.cancelled() or opening.exception() is not None:
+            return
+        if self._is_closed:
+            self._close_later(opening.result())
+            return
+        self._idle.append((opening.result(), self._clock()))
+        self._wake_waiters()
+
+    async def _open_one(self) -> SmtpConnection:
         try:
             return await self._open()
         except RelayUnavailable as error:
             self._note_failure(error.reply, error.reason)
             raise
-        finally:
-            if is_probe:
-                self._is_probing = False
-                self._wake_waiters()
+
+    def _end_probe(self, _: object) -> None:
+        self._is_probing = False
+        self._wake_waiters()
 
     def _give_back(self, connection: SmtpConnection, *, did_work: bool) -> None:
         connection.drop_ahead()
@@ -187,7 +228,7 @@ class RelayPool:
 
     def _note_failure(self, reply: Reply | None, reason: str) -> None:
         self._last_reply, self._last_reason = reply, reason
-        if self.blocked_for_s > 0:
+        if self._breaker_s > 0:
             return  # Connections that fail together are one failure.
         self._failures += 1
         delay_s = min(BLOCK_MAX_S, BLOCK_FIRST_S * 2.0 ** min(self._failures - 1, 10))
@@ -195,7 +236,7 @@ class RelayPool:
         self._wake_waiters()
 
     def _note_success(self) -> None:
-        if self.blocked_for_s > 0:
+        if self._breaker_s > 0:
             return  # A conversation that began before the failure proves nothing about what came after.
         self._failures = 0
         self._blocked_until = None
@@ -205,7 +246,7 @@ class RelayPool:
             self._limit_changed_at = self._clock()
 
     def _halve(self) -> None:
-        if self.blocked_for_s > 0:
+        if self._breaker_s > 0:
             return
         self._limit = max(1, self._limit // 2)
         self._limit_changed_at = self._clock()

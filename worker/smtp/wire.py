@@ -18,6 +18,20 @@ _BUFFER_LIMIT_BYTES = 2
 
 _QUICK_ACK: int = getattr(socket, "TCP_QUICKACK", 0)  # Linux only
 
+# A path that is dead, not closed: noticed within a minute and not after the ten that a reply may take. What cannot be
+# acknowledged for 30 s is dropped by the kernel too, instead of arriving when the path comes back. Elsewhere than on Linux
+# some of these names are missing.
+_LIVENESS = [
+    (level, getattr(socket, name, None), value)
+    for level, name, value in (
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", 30),
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", 10),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", 3),
+        (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", 30_000),
+    )
+]
+
 
 class WireBroken(Exception):
     """No further reply will be read from this connection. `wire.why` says why."""
@@ -97,7 +111,12 @@ class Wire(asyncio.Protocol):
     def use(self, transport: asyncio.Transport) -> None:
         """Take a transport: the first one, or the encrypted one after STARTTLS."""
         self._transport = transport
-        self._socket = transport.get_extra_info("socket") if _QUICK_ACK else None
+        connected = transport.get_extra_info("socket")
+        self._socket = connected if _QUICK_ACK else None
+        for level, option, value in _LIVENESS:
+            if option is not None and connected is not None:
+                with suppress(OSError):
+                    connected.setsockopt(level, option, value)
         transport.set_write_buffer_limits(high=_BUFFER_LIMIT_BYTES, low=_BUFFER_LIMIT_BYTES)
 
     @property
