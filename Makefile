@@ -37,7 +37,7 @@ dev: setup ## Start the dashboard's development server beside a running `make ru
 
 ## Check
 
-.PHONY: check lint fmt types test bench chaos
+.PHONY: check lint fmt types test bench chaos load soak
 check: lint types ## What CI checks beside the tests: style, types, arrows, dependencies, migrations
 	@.venv/bin/lint-imports --no-cache
 	@.venv/bin/deptry .
@@ -77,6 +77,12 @@ bench: setup ## Measure: ONLY=send|api|import|schedule|latency N=…; one JSON l
 
 chaos: setup ## Kill things at random and count: ROUNDS=… SEED=…; MUTATE=1 breaks the engine on purpose
 	@exec $(PY) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MUTATE),--mutate)
+
+load: setup ## A million messages, 200 campaigns, 2,000 requests at once: SCALE=0.05 for a taste
+	@exec $(PY) -m tests.chaos.load $(if $(SCALE),--scale $(SCALE))
+
+soak: setup ## A day of sends and faults in MINUTES=10, then `make doctor`
+	@exec $(PY) -m tests.chaos.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 ## Operate (each works while `make run` of the same DATA_DIR is up)
 

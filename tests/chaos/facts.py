@@ -92,6 +92,19 @@ def count_live_workers(conn: Conn) -> int:
     return int(row["n"])
 
 
+def count_overtaken(conn: Conn, accounts: list[int], *, since: float) -> int:
+    """Messages that somebody has sent since then from batches that another had begun before."""
+    row = conn.execute(
+        "SELECT count(*) AS n FROM batches b JOIN messages m"
+        " ON m.message_id BETWEEN b.first_message_id AND b.last_message_id AND m.batch_id = b.batch_id"
+        " WHERE b.account_id = ANY(%(accounts)s) AND b.run > 1 AND m.status = 'sent'"
+        " AND b.started_at < to_timestamp(%(since)s) AND m.settled_at > to_timestamp(%(since)s)",
+        {"accounts": accounts, "since": since},
+    ).fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
 def ask_doctor(connect: Callable[[], Any]) -> list[str]:
     """The invariants that `make doctor` finds broken."""
     ill = []

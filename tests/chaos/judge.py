@@ -8,7 +8,8 @@ I4  in no window more than its limit
 I5  every message to its own recipient
 I6  final in time after the last fault
 I8  what was refused or given up was not accepted
-I7 and I9 are questions of `make doctor`, whose answers come with the facts.
+I9  an address once in a campaign; a post with an Idempotency-Key, however often it was repeated, once
+I7 and I9 are also questions of `make doctor`, whose answers come with the facts.
 """
 
 from bisect import bisect_left
@@ -79,8 +80,20 @@ class Faults:
 
     ends: int = 0  # of a worker under way: killed, frozen or cut off until it was given up, ended by itself
     connections: int = 0  # to the relay, at most, for each worker
+    in_flight: int = 1  # messages under way on one connection, at most
     replies_lost: int = 0  # the relay accepted and the answer may not have arrived
     bodies_cut: int = 0  # the relay did not accept, and the sender, who had written it all, cannot know
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A request with an Idempotency-Key that was repeated until it was answered; `message_ids` from its answer."""
+
+    key: str
+    account_id: int
+    recipients: tuple[str, ...]  # no two posts have one in common
+    message_ids: tuple[int, ...] = ()
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,7 @@ class Facts:
     accepts: Sequence[Accept]
     limits: Sequence[Limit] = ()
     stops: Sequence[Stop] = ()
+    posts: Sequence[Post] = ()
     faults: Faults = Faults()
     recovery_s: float = 0.0
     recovery_max_s: float = 60.0
@@ -123,6 +137,7 @@ def judge(facts: Facts) -> Verdict:
     _judge_stops(facts, verdict)
     _judge_limits(facts, verdict)
     _judge_recipients(facts, accepts, verdict)
+    _judge_posts(facts, verdict)
     if facts.recovery_s > facts.recovery_max_s:
         verdict.breaches.append(f"I6: all final after {facts.recovery_s:.1f} s, allowed {facts.recovery_max_s:.1f} s")
     verdict.breaches += facts.ill
@@ -165,7 +180,7 @@ def _judge_duplicates(facts: Facts, accepts: dict[int, list[Accept]], verdict: V
     verdict.note("I2", "sent twice although the policy is to hold", held)
     verdict.note("I2", "sent more often than was ever in doubt", unexplained)
     faults = facts.faults
-    verdict.duplicated_max = faults.ends * faults.connections + faults.replies_lost
+    verdict.duplicated_max = faults.in_flight * (faults.ends * faults.connections + faults.replies_lost)
     if verdict.duplicated > verdict.duplicated_max:
         verdict.breaches.append(f"I2: {verdict.duplicated} duplicates, at most {verdict.duplicated_max} allowed")
 
@@ -174,8 +189,8 @@ def _judge_doubts(facts: Facts, verdict: Verdict) -> None:
     faults = facts.faults
     verdict.uncertain = sum(row.doubts for row in facts.rows)
     by_crash = sum(row.crash_doubts for row in facts.rows)
-    crash_max = 2 * faults.ends * faults.connections
-    verdict.uncertain_max = crash_max + faults.replies_lost + faults.bodies_cut
+    crash_max = (faults.in_flight + 1) * faults.ends * faults.connections  # marks run one ahead
+    verdict.uncertain_max = crash_max + faults.in_flight * (faults.replies_lost + faults.bodies_cut)
     if by_crash > crash_max:
         verdict.breaches.append(f"I2: {by_crash} in doubt after the end of a worker, at most {crash_max} allowed")
     if verdict.uncertain > verdict.uncertain_max:
@@ -233,3 +248,25 @@ def _judge_recipients(facts: Facts, accepts: dict[int, list[Accept]], verdict: V
         if count > 1
     ]
     verdict.note("I9", "addresses that a campaign has twice", twice)
+
+
+def _judge_posts(facts: Facts, verdict: Verdict) -> None:
+    made: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for row in facts.rows:
+        if row.campaign_id is None:
+            made[row.account_id, row.recipient].append(row.message_id)
+    lost, several, other, open_ = [], [], [], []
+    for post in facts.posts:
+        found = [made.get((post.account_id, recipient), []) for recipient in post.recipients]
+        if any(len(ids) > 1 for ids in found):
+            several.append(post.key)
+        elif post.refusal or not post.message_ids:
+            open_.append((post.key, post.refusal or "no answer"))
+        elif not all(found):
+            lost.append(post.key)
+        elif [ids[0] for ids in found] != list(post.message_ids):
+            other.append(post.key)
+    verdict.note("I1", "accepted by the API, but there is no such message", lost)
+    verdict.note("I9", "posted with one Idempotency-Key, but there more than once", several)
+    verdict.note("I5", "the API's answer names another message", other)
+    verdict.note("I6", "posts that were not accepted in the end", open_)

@@ -15,20 +15,25 @@ import psycopg
 import redis
 
 from app.commands import campaigns as campaign_commands
-from app.commands.messages import NewMessage, create_messages
+from app.commands.api_keys import ALL_SCOPES, create_api_key
 from app.commands.unsubscribe import unsubscribe
 from app.domain.errors import AppError
 from app.public_ids import PublicIds
 from tests.chaos import facts
-from tests.chaos.judge import Facts, Faults, Limit, Stop, Verdict, judge
+from tests.chaos.judge import Facts, Faults, Limit, Post, Stop, Verdict, judge
 from tests.chaos.plan import ApiPlan, CampaignPlan, Event, Plan
+from tests.chaos.poster import Poster
 from tests.chaos.proxy import Cut, Late, Swallow
-from tests.chaos.stack import CONNECTIONS, START_PATIENCE_S, Stack, Worker
+from tests.chaos.stack import CONNECTIONS, IN_FLIGHT, START_PATIENCE_S, Stack, Worker
 from tests.factories import a_scheduled_campaign, an_account, some_contacts
+from worker.clock_loop import STALLED_AFTER_S
 
 TICK_S = 0.02
 HASTEN_EVERY_S = 1.0
 RECOVERY_MAX_S = 60.0
+#: Messages that others must have sent of a frozen worker's before it comes back.
+OVERTAKEN_MIN = 10
+LOOK_EVERY_S = 0.2
 
 
 @dataclass(slots=True)
@@ -46,6 +51,9 @@ class Outcome:
     messages: int
     statuses: dict[str, int]
     accepted: int
+    chunked: int  # of these, so many by BDAT
+    posts: int
+    post_tries: int
     done: dict[str, int]
     ends: int
     recovery_s: float
@@ -58,6 +66,7 @@ class Outcome:
         verdict = self.verdict
         return {
             "seed": self.seed, "ok": not verdict.breaches, "messages": self.messages, "accepted": self.accepted,
+            "chunked": self.chunked, "posts": self.posts, "post_tries": self.post_tries,
             "lost": verdict.lost, "duplicated": verdict.duplicated, "duplicated_max": verdict.duplicated_max,
             "uncertain": verdict.uncertain, "uncertain_max": verdict.uncertain_max,
             "windows": {name: list(window) for name, window in verdict.windows.items()},
@@ -76,6 +85,8 @@ class Round:
     _order: Any = field(default_factory=itertools.count)
     _begin: float = 0.0
     _accounts: dict[str, int] = field(default_factory=dict)
+    _secrets: dict[str, str] = field(default_factory=dict)  # API keys, by account
+    _poster: Poster | None = None
     _campaigns: list[Launched] = field(default_factory=list)
     _limits: list[Limit] = field(default_factory=list)
     _stops: list[Stop] = field(default_factory=list)
@@ -93,13 +104,25 @@ class Round:
         self._begin = time.monotonic()
         log_size = stack.sink.log.stat().st_size
         before = stack.sink.ask(
-            down=False, delay_s=plan.relay_delay_s, later=plan.later, refuse=plan.refuse, salt=plan.seed[:60]
-        )
+            down=False, delay_s=plan.relay_delay_s, later=plan.later, refuse=plan.refuse, salt=plan.seed[:60],
+            chunking=plan.chunking, cut=True,  # what is warm has been offered what was before
+        )  # fmt: skip
         struck = stack.struck
         self._make_accounts()
-        for worker in stack.workers:
+        for worker in self._processes():
             worker.start()
         self._until_workers_work()
+        if stack.web is not None:
+            self._poster = Poster(stack.web.port, plan.seed)
+        try:
+            return self._play(before, struck, log_size)
+        finally:
+            if self._poster is not None:
+                self._poster.close()
+
+    def _play(self, before: dict[str, Any], struck: int, log_size: int) -> Outcome:
+        """From the first launch to the verdict. What came before: the relay's counts, the proxy's, its log's size."""
+        stack, plan = self.stack, self.plan
         self._begin = time.monotonic()
         for campaign in plan.campaigns:
             self._at(campaign.at_s, lambda campaign=campaign: self._launch(campaign))
@@ -129,18 +152,33 @@ class Round:
             return int(after.get(what, 0) - before.get(what, 0))
 
         lost = happened("replies_lost") + self._risky + stack.struck - struck
-        faults = Faults(self._ends, CONNECTIONS, lost, happened("cut_bodies"))
+        in_flight = max(IN_FLIGHT) if plan.chunking else 1
+        faults = Faults(self._ends, CONNECTIONS, in_flight, lost, happened("cut_bodies"))
+        posts = self._posts(ids)
         verdict = judge(
             Facts(
-                rows, accepts, self._limits, self._stops, faults, recovery_s,
+                rows, accepts, self._limits, self._stops, posts, faults, recovery_s,
                 recovery_max_s, facts.ask_doctor(stack.connect),
             )
         )  # fmt: skip
+        tries = sum(posting.tries for posting in self._poster.postings) if self._poster else 0
         return Outcome(
-            plan.seed, verdict, len(rows), dict(Counter(row.status for row in rows)), len(accepts), dict(self._done),
-            self._ends, recovery_s, recovery_max_s, time.monotonic() - self._begin, self._exits,
+            plan.seed, verdict, len(rows), dict(Counter(row.status for row in rows)), len(accepts),
+            happened("chunked"), len(posts), tries, dict(self._done), self._ends, recovery_s, recovery_max_s, time.monotonic() - self._begin, self._exits,
             stack.ask(facts.count_failed_jobs),
         )  # fmt: skip
+
+    def _processes(self) -> list[Worker]:
+        return [*self.stack.workers, *([self.stack.web] if self.stack.web is not None else [])]
+
+    def _posts(self, ids: PublicIds) -> list[Post]:
+        return [
+            Post(
+                posting.key, posting.account_id, posting.recipients,
+                tuple(ids.decode("message", text) or -1 for text in posting.ids), posting.refusal,
+            )
+            for posting in (self._poster.postings if self._poster is not None else ())
+        ]  # fmt: skip
 
     def _until_workers_work(self) -> None:
         deadline = time.monotonic() + START_PATIENCE_S
@@ -181,6 +219,12 @@ class Round:
         self._accounts["open"] = self._tuples(lambda conn: an_account(conn, transport="relay"))
         self._accounts["tight"] = self._tuples(make_tight)
         self._limits.append(Limit("account", count, window_s, self._accounts["tight"]))
+        for name, account_id in self._accounts.items():
+            self._secrets[name] = self.stack.ask(
+                lambda conn, account_id=account_id: create_api_key(
+                    conn, account_id=account_id, name="chaos", scopes=ALL_SCOPES, expires_at=None, now=facts.utc_now()
+                )
+            ).secret
 
     def _launch(self, plan: CampaignPlan) -> None:
         account_id = self._accounts[plan.account]
@@ -203,16 +247,15 @@ class Round:
             self._limits.append(Limit(f"campaign {len(self._campaigns)}", *plan.limit, account_id, campaign_id))
 
     def _post(self, plan: ApiPlan) -> None:
+        assert self._poster is not None, "this plan needs a web"
         account_id = self._accounts[plan.account]
-        now = facts.utc_now()
+        at = {"scheduled_at": _later(facts.utc_now(), plan.in_s).isoformat()} if plan.in_s else {}
         messages = [
-            NewMessage(
-                recipient=f"m{next(self._addresses)}@api.a{account_id}.test", subject="Your code", text_body="12345",
-                scheduled_at=None if not plan.in_s else _later(now, plan.in_s),
-            )
+            {"to": f"m{next(self._addresses)}@api.a{account_id}.test", "subject": "Your code", "text": "12345", **at}
             for _ in range(plan.messages)
-        ]  # fmt: skip
-        self.stack.ask(lambda conn: create_messages(conn, account_id=account_id, messages=messages, now=now))
+        ]
+        secret = self._secrets[plan.account]
+        self._poster.post(account_id=account_id, secret=secret, messages=messages, together=plan.together)
 
     def _tuples(self, work: Callable[[Any], int]) -> int:
         """`tests/factories.py` reads plain tuples."""
@@ -253,6 +296,10 @@ class Round:
                 self._ending.pop(worker.number, None)
                 self._ends += 1
                 self._in(event.lasts_s, worker.start)
+        web = self.stack.web
+        if web is not None:
+            web.kill()
+            self._in(event.lasts_s, web.start)
 
     def _do_freeze(self, event: Event) -> bool:
         worker = self._a_worker(event)
@@ -271,9 +318,32 @@ class Round:
         return True
 
     def _do_freeze_long(self, event: Event) -> bool:
-        if not self._do_freeze(event):
+        """Bring a worker back only when others have gone on with what it had under way: fencing is all that stops it."""
+        worker = self._a_worker(event)
+        if worker is None:
             return False
+        worker.signal(signal.SIGSTOP)  # before anything that takes time: it is to hold work that is far from done
+        worker.is_frozen = True
         self._ends += 1
+        frozen, since = worker.process, self.stack.ask(facts.read_clock)
+        accounts = list(self._accounts.values())
+        until = time.monotonic() + event.lasts_s
+
+        def look() -> None:
+            if worker.process is not frozen:
+                return
+            # Only the silence of STALLED_AFTER_S takes anything from it; what changed hands before was not its.
+            taken_from = since + STALLED_AFTER_S - 1.0
+            count = self.stack.ask(lambda conn: facts.count_overtaken(conn, accounts, since=taken_from))
+            is_all_done = not any(self.stack.ask(lambda conn: facts.read_open(conn, accounts)).values())
+            if count < OVERTAKEN_MIN and not is_all_done and time.monotonic() < until:
+                self._in(LOOK_EVERY_S, look)
+                return
+            self._done["overtaken"] += count >= OVERTAKEN_MIN
+            worker.signal(signal.SIGCONT)
+            worker.is_frozen = False
+
+        self._in(STALLED_AFTER_S - 1.0, look)
         return True
 
     def _do_term(self, event: Event) -> bool:
@@ -283,6 +353,21 @@ class Round:
         worker.is_wanted = False
         worker.signal(signal.SIGTERM)
         self._ending[worker.number] = time.monotonic()
+        return True
+
+    def _do_web_kill(self, event: Event) -> bool:
+        web = self.stack.web
+        if web is None or not web.is_up:
+            return False
+        web.kill()
+        self._in(event.lasts_s, web.start)
+        return True
+
+    def _do_web_term(self, event: Event) -> bool:
+        web = self.stack.web
+        if web is None or not web.is_up:
+            return False
+        web.signal(signal.SIGTERM)  # it comes back when it has ended: see `_look_after_workers`
         return True
 
     def _do_postgres_crash(self, event: Event) -> None:
@@ -369,7 +454,10 @@ class Round:
         self.stack.proxies.do(lambda: self.stack.smtp_proxy.arm(Late(event.lasts_s, times=3)))
 
     def _do_smtp_swallow(self, event: Event) -> None:
-        self.stack.proxies.do(lambda: self.stack.smtp_proxy.arm(Swallow(times=2)))
+        # With one message under way a reply that is missing is noticed, since the next answers another command. With
+        # several it would not be; but TCP loses no reply without all that follow it.
+        swallow = Swallow(times=2, and_all_after=self.plan.chunking)
+        self.stack.proxies.do(lambda: self.stack.smtp_proxy.arm(swallow))
 
     def _for_a_while(self, event: Event, then: dict[str, Any], afterwards: dict[str, Any]) -> None:
         self._set_relay(**then)
@@ -438,6 +526,9 @@ class Round:
     # -- afterwards --
 
     def _look_after_workers(self) -> None:
+        web = self.stack.web
+        if web is not None and web.is_wanted and web.process is not None and not web.is_up:
+            web.start()
         for worker in self.stack.workers:
             told_at = self._ending.get(worker.number)
             if told_at is not None:
@@ -472,7 +563,7 @@ class Round:
         self._set_relay(down=False, lose_replies=0.0, cut_body=0.0, busy=0.0, delay_s=self.plan.relay_delay_s)
         if stack.valkey.process is None:
             stack.valkey.start()
-        for worker in stack.workers:
+        for worker in self._processes():
             worker.signal(signal.SIGCONT)
             worker.is_frozen = False
             worker.start()
@@ -502,6 +593,7 @@ class Round:
         while time.monotonic() < deadline:
             self._look_after_workers()
             still = self.stack.ask(lambda conn: facts.read_open(conn, accounts))
+            still["posts"] = self._poster.open_count if self._poster is not None else 0
             if not any(still.values()):
                 return
             if time.monotonic() - hastened_at > HASTEN_EVERY_S:

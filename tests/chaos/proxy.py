@@ -38,9 +38,10 @@ class Cut:
 
 @dataclass(slots=True)
 class Swallow:
-    """Drop what the server sends next."""
+    """Drop what the server sends next, or all that it still sends on that connection."""
 
     times: int = 1
+    and_all_after: bool = False
 
 
 @dataclass(slots=True)
@@ -143,6 +144,8 @@ class FaultProxy:
         self, direction: Direction, data: bytes, writer: asyncio.StreamWriter, link: "_Link", seen: "_Seen"
     ) -> bool:
         """Forward what the faults let through. False: the connection is over."""
+        if link.is_mute and direction == "down":
+            return True
         for fault in list(self._faults):
             if isinstance(fault, Cut):
                 if fault.direction != direction:
@@ -159,6 +162,7 @@ class FaultProxy:
             if direction == "down":
                 self._use_up(fault)
                 if isinstance(fault, Swallow):
+                    link.is_mute = fault.and_all_after
                     return True
                 await asyncio.sleep(fault.seconds)
         seen.remember(data)
@@ -203,6 +207,7 @@ class _Link:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self._writers = (client, server)
+        self.is_mute = False  # nothing the server says arrives any more
 
     def end(self, *, with_reset: bool = False) -> None:
         for writer in self._writers:

@@ -37,6 +37,7 @@ class Behaviour:
     busy: float = 0.0  # 421 to MAIL
     later: float = 0.0  # 450 to a recipient's first try; which ones, its address and `salt` decide
     refuse: float = 0.0  # 550 5.1.1 to a recipient, always
+    chunking: bool = False  # offer CHUNKING (RFC 3030), so that a client may have several messages under way
     salt: str = ""
 
 
@@ -69,8 +70,8 @@ class Journal:
 class Relay:
     """The listener, its conversations, and how they are to go."""
 
-    def __init__(self, port: int, journal: Journal, seed: str) -> None:
-        self._port, self._journal = port, journal
+    def __init__(self, host: str, port: int, journal: Journal, seed: str) -> None:
+        self._host, self._port, self._journal = host, port, journal
         self._random = random.Random(seed)
         self._behaviour = Behaviour()
         self._server: asyncio.Server | None = None
@@ -96,7 +97,7 @@ class Relay:
 
     async def listen(self) -> None:
         if self._server is None:
-            self._server = await asyncio.start_server(self._converse, "127.0.0.1", self._port, limit=BODY_SIZE_MAX)
+            self._server = await asyncio.start_server(self._converse, self._host, self._port, limit=BODY_SIZE_MAX)
 
     async def _close(self) -> None:
         if self._server is not None:
@@ -132,6 +133,9 @@ class Relay:
         self._counts[what] += 1
         return True
 
+    def count(self, what: str) -> None:
+        self._counts[what] += 1
+
     def answer_recipient(self, address: bytes) -> bytes:
         share = _share_of(address, self._behaviour.salt)
         if share < self._behaviour.refuse:
@@ -157,11 +161,12 @@ class _Conversation:
         self._relay, self._reader, self._writer = relay, reader, writer
         self._has_mail = False
         self._recipient: bytes | None = None
+        self._chunks: list[bytes] = []  # of the message under way
 
     async def run(self) -> None:
         commands: dict[bytes, Callable[[bytes], Awaitable[bool]]] = {
             b"EHLO": self._ehlo, b"HELO": self._ehlo, b"MAIL": self._mail, b"RCPT": self._rcpt, b"DATA": self._data,
-            b"RSET": self._rset, b"NOOP": self._noop, b"QUIT": self._quit,
+            b"BDAT": self._bdat, b"RSET": self._rset, b"NOOP": self._noop, b"QUIT": self._quit,
         }  # fmt: skip
         goes_on = True
         while goes_on:
@@ -177,14 +182,17 @@ class _Conversation:
         self._writer.write(reply)
 
     async def _ehlo(self, line: bytes) -> bool:
-        self._say(b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n")
+        offer = b"250-CHUNKING\r\n" if self._relay.behaviour.chunking else b""
+        self._say(
+            b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n" + offer + b"250 ENHANCEDSTATUSCODES\r\n"
+        )
         return True
 
     async def _mail(self, line: bytes) -> bool:
         if self._relay.happens(self._relay.behaviour.busy, "busy"):
             self._say(b"421 4.3.2 too busy, come back later\r\n")
             return False
-        self._has_mail, self._recipient = True, None
+        self._has_mail, self._recipient, self._chunks = True, None, []
         self._say(b"250 2.1.0 ok\r\n")
         return True
 
@@ -215,9 +223,28 @@ class _Conversation:
         body = first + await self._reader.readuntil(b"\r\n.\r\n")
         return await self._take(body, time.time())
 
+    async def _bdat(self, line: bytes) -> bool:
+        """`BDAT n [LAST]` and n octets, which are there whatever the answer is (RFC 3030 § 2)."""
+        words = line.split()
+        size, is_last = int(words[1]), words[2:] == [b"LAST"]
+        if self._recipient is not None and self._relay.happens(self._relay.behaviour.cut_body, "cut_bodies"):
+            await self._reader.readexactly(size // 2)
+            self._writer.transport.abort()
+            return False
+        chunk = await self._reader.readexactly(size)
+        if self._recipient is None:
+            self._say(b"503 5.5.1 no valid recipients\r\n")
+            return True
+        self._chunks.append(chunk)
+        if not is_last:
+            self._say(b"250 2.0.0 go on\r\n")
+            return True
+        return await self._take(b"".join(self._chunks), time.time())
+
     async def _take(self, body: bytes, at: float) -> bool:
         found = _MESSAGE_ID.search(body)
         recipient, self._recipient, self._has_mail = self._recipient or b"", None, False
+        self._relay.count("chunked" if self._chunks else "dotted")
         is_lost = self._relay.happens(self._relay.behaviour.lose_replies, "replies_lost")
         await self._relay.accept(found.group(1) if found else b"", recipient, at, lost=is_lost)
         if is_lost:
@@ -229,7 +256,7 @@ class _Conversation:
         return True
 
     async def _rset(self, line: bytes) -> bool:
-        self._has_mail, self._recipient = False, None
+        self._has_mail, self._recipient, self._chunks = False, None, []
         self._say(b"250 2.0.0 ok\r\n")
         return True
 
@@ -243,9 +270,9 @@ class _Conversation:
         return False
 
 
-async def serve(*, port: int, control: int, log: Path, seed: str) -> None:
+async def serve(*, host: str, port: int, control: int, log: Path, seed: str) -> None:
     journal = Journal(log)
-    relay = Relay(port, journal, seed)
+    relay = Relay(host, port, journal, seed)
     writing = asyncio.create_task(journal.run())
 
     async def take_orders(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -263,12 +290,13 @@ async def serve(*, port: int, control: int, log: Path, seed: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True)
     parser.add_argument("--seed", default="")
     given = parser.parse_args()
-    asyncio.run(serve(port=given.port, control=given.control, log=given.log, seed=given.seed))
+    asyncio.run(serve(host=given.host, port=given.port, control=given.control, log=given.log, seed=given.seed))
 
 
 if __name__ == "__main__":

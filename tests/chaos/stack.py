@@ -1,6 +1,7 @@
-"""What a chaos round runs against: PostgreSQL with fsync on, Valkey, the relay of `sink.py`, and worker processes.
+"""What a chaos round runs against: PostgreSQL with fsync on, Valkey, the relay of `sink.py`, worker processes and a web.
 
-Worker 0 reaches PostgreSQL and Redis through fault proxies, the others directly; all reach the relay through one.
+Worker 0 reaches PostgreSQL and Redis through fault proxies and the web reaches PostgreSQL through the same one, the others
+directly; all reach the relay through one.
 """
 
 import json
@@ -23,7 +24,9 @@ import redis
 from psycopg.rows import dict_row
 
 from app.db import Conn
+from app.dev import web_arguments
 from app.embedded import EmbeddedPostgres, EmbeddedValkey, ending_with_us, free_port
+from app.settings import Settings
 from sql.migrate import migrate
 from tests.chaos.judge import Accept
 from tests.chaos.proxy import FaultProxy, ProxyThread
@@ -33,19 +36,33 @@ SECRET = "chaos-0123456789-abcdefghijklmnopqrstuvwxyz"
 CONCURRENCY = 4
 #: Batches, and as many for API messages, which go out on connections of their own.
 CONNECTIONS = 2 * CONCURRENCY
+#: Messages under way on one connection of each worker in turn, when the relay offers CHUNKING.
+IN_FLIGHT = (4, 6, 8)
 DATABASE_PATIENCE_S = 40.0
 EXIT_PATIENCE_S = 15.0
 START_PATIENCE_S = 60.0
 T = TypeVar("T")
 
 
+def leave_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end this process by SystemExit, once: everything is stopped and removed on the way out."""
+
+    def leave(*_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit(1)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
+
+
 class Sink:
     """The relay process, and what its log says."""
 
-    def __init__(self, folder: Path, seed: str) -> None:
+    def __init__(self, folder: Path, seed: str, *, host: str = "127.0.0.1") -> None:
         self.port, self._control, self.log = free_port(), free_port(), folder / "accepted.jsonl"
         command = [
-            sys.executable, "-m", "tests.chaos.sink", "--port", str(self.port), "--control", str(self._control),
+            sys.executable, "-m", "tests.chaos.sink", "--host", host, "--port", str(self.port), "--control", str(self._control),
             "--log", str(self.log), "--seed", seed,
         ]  # fmt: skip
         self._process = subprocess.Popen(ending_with_us(command, signal.SIGKILL), cwd=ROOT, stdout=sys.stderr)
@@ -133,6 +150,35 @@ class Worker:
 
 
 @dataclass(slots=True)
+class Web(Worker):
+    """The web's place: a leader with children of its own, in a process group of its own, as `make run` starts it."""
+
+    port: int = 0
+
+    def start(self) -> None:
+        if self.is_up:
+            return
+        self._sweep()
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                ending_with_us(self.command, signal.SIGTERM), cwd=ROOT, env=self.environment, stdout=output,
+                stderr=output, stdin=subprocess.DEVNULL, start_new_session=True,
+            )  # fmt: skip
+        self.is_wanted = True
+
+    def kill(self) -> None:
+        self.is_wanted = False
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Kill the whole group: a leader that was killed leaves its own children behind."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@dataclass(slots=True)
 class Stack:
     folder: Path
     postgres: EmbeddedPostgres
@@ -143,6 +189,7 @@ class Stack:
     postgres_proxy: FaultProxy
     redis_proxy: FaultProxy
     workers: list[Worker] = field(default_factory=list)
+    web: Web | None = None
 
     @property
     def redis(self) -> "redis.Redis[Any]":
@@ -156,20 +203,44 @@ class Stack:
     def add_workers(self, count: int, *, mutant: str | None = None) -> None:
         module = ["tests.chaos.mutants", mutant] if mutant else ["worker.main"]
         for number in range(count):
+            in_flight = IN_FLIGHT[number % len(IN_FLIGHT)]
             environment = {
-                **os.environ, "DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url,
-                "SMTP_URL": f"smtp://127.0.0.1:{self.smtp_proxy.port}?tls=none", "SECRET_KEY": SECRET,
-                "DATA_DIR": str(self.folder), "BASE_URL": "https://mail.example.test", "LOG_LEVEL": "info",
-                "WORKER_CONCURRENCY": str(CONCURRENCY), "PYTHONUNBUFFERED": "1",
+                **self._environment(), "WORKER_CONCURRENCY": str(CONCURRENCY),
+                "SMTP_URL": f"smtp://127.0.0.1:{self.smtp_proxy.port}?tls=none&in_flight={in_flight}",
             }  # fmt: skip
             if number == 0:
-                environment["DATABASE_URL"] = self.postgres.url.replace(
-                    f":{self.postgres.port}/", f":{self.postgres_proxy.port}/"
-                )
+                environment["DATABASE_URL"] = self._proxied_database_url
                 environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_proxy.port}/0"
             self.workers.append(
                 Worker(number, environment, self.folder / f"worker-{number}.log", [sys.executable, "-m", *module])
             )
+
+    def add_web(self) -> Web:
+        """A place for the web process; it is not started."""
+        port = free_port()
+        environment = {**self._environment(), "DATABASE_URL": self._proxied_database_url, "PORT": str(port)}
+        command = [sys.executable, "-m", *web_arguments(Settings(_env_file=None), port)]
+        self.web = Web(0, environment, self.folder / "web.log", command, port=port)
+        return self.web
+
+    def make_doctor(self) -> subprocess.CompletedProcess[str]:
+        """`make doctor` of this installation."""
+        environment = {**self._environment(), "SMTP_URL": f"smtp://127.0.0.1:{self.smtp_proxy.port}?tls=none"}
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", "doctor"], cwd=ROOT, env=environment, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ, "DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url, "SECRET_KEY": SECRET,
+            "DATA_DIR": str(self.folder), "BASE_URL": "https://mail.example.test", "LOG_LEVEL": "info",
+            "PYTHONUNBUFFERED": "1",
+        }  # fmt: skip
+
+    @property
+    def _proxied_database_url(self) -> str:
+        return self.postgres.url.replace(f":{self.postgres.port}/", f":{self.postgres_proxy.port}/")
 
     def connect(self) -> Conn:
         return psycopg.connect(
@@ -195,6 +266,10 @@ class Stack:
         self.postgres.start()
 
     def stop_workers(self) -> None:
+        """End the workers, and the web."""
+        if self.web is not None:
+            self.web.kill()
+            self.web = None
         for worker in self.workers:
             worker.is_wanted = False
             worker.signal(signal.SIGCONT)
@@ -207,7 +282,7 @@ class Stack:
 
 @contextmanager
 def running_stack(seed: str, *, keep: Callable[[], bool] = lambda: False) -> Iterator[Stack]:
-    """Everything but the workers. The folder with all logs stays when `keep` says so."""
+    """Everything but the workers and the web. The folder with all logs stays when `keep` says so."""
     folder = Path(tempfile.mkdtemp(prefix="mailtide-chaos-"))
     folder.chmod(0o755)
     postgres, valkey = EmbeddedPostgres(folder / "postgres"), EmbeddedValkey(folder / "valkey")

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tests.chaos.judge import Accept, Facts, Faults, Limit, Row, Stop, Verdict, judge, worst_window
+from tests.chaos.judge import Accept, Facts, Faults, Limit, Post, Row, Stop, Verdict, judge, worst_window
 
 ROW = Row(1, 10, 5, "p1@x.test", "sent", 1, resends=True, marks=(100.0,))
 ACCEPT = Accept(1, "p1@x.test", 100.5)
@@ -161,3 +161,42 @@ def test_an_address_twice_in_one_campaign_is_a_breach() -> None:
 def test_slow_recovery_and_what_the_doctor_found_are_breaches() -> None:
     assert named(of([ROW], [ACCEPT], recovery_s=61.0)) == {"I6"}
     assert named(of([ROW], [ACCEPT], ill=["I7: counters differ"])) == {"I7"}
+
+
+def test_messages_in_flight_widen_the_bounds_of_a_kill_by_as_many() -> None:
+    rows = [
+        row(message_id=n, recipient=f"p{n}@x.test", status="uncertain", doubts=1, crash_doubts=1, resends=False)
+        for n in range(13)
+    ]
+    kill = Faults(ends=1, connections=4, in_flight=2)
+    assert of(rows[:12], [], faults=kill).breaches == []
+    assert named(of(rows, [], faults=kill)) == {"I2"}
+
+
+POSTED = row(campaign_id=None)
+POST = Post("k", 10, ("p1@x.test",), (1,))
+
+
+def test_a_post_that_was_accepted_once_is_fine_however_often_it_was_repeated() -> None:
+    assert of([POSTED], [ACCEPT], posts=[POST]).breaches == []
+
+
+def test_a_post_that_was_answered_and_has_no_message_is_lost() -> None:
+    assert named(of([], [], posts=[POST])) == {"I1"}
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_post_with_one_key_and_two_messages_is_a_breach(answered: bool) -> None:
+    post = dataclasses.replace(POST, message_ids=(1,) if answered else ())
+    twice = [POSTED, row(message_id=2, campaign_id=None)]
+    verdict = of(twice, [ACCEPT, Accept(2, "p1@x.test", 100.6)], posts=[post])
+    assert named(verdict) == {"I9"}
+
+
+def test_an_answer_that_names_another_message_is_a_breach() -> None:
+    assert named(of([POSTED], [ACCEPT], posts=[dataclasses.replace(POST, message_ids=(7,))])) == {"I5"}
+
+
+@pytest.mark.parametrize("refusal", ["", "401 who are you"])
+def test_a_post_that_is_never_accepted_is_a_breach(refusal: str) -> None:
+    assert named(of([], [], posts=[dataclasses.replace(POST, message_ids=(), refusal=refusal)])) == {"I6"}

@@ -103,6 +103,24 @@ def test_a_cut_strikes_once_and_later_connections_live() -> None:
     run(case)
 
 
+def test_a_reply_swallowed_with_all_after_it_silences_that_connection_alone() -> None:
+    async def case(proxy: FaultProxy, connect: Callable[[], Awaitable[Client]]) -> None:
+        proxy.arm(Swallow(and_all_after=True))
+        reader, writer = await connect()
+        writer.write(b"first")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(1), 0.1)
+        assert proxy.struck == 1
+        writer.write(b"second")
+        other_reader, other_writer = await connect()
+        other_writer.write(b"third")
+        assert await other_reader.readexactly(5) == b"third"
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(1), 0.1)
+
+    run(case)
+
+
 def test_a_swallowed_reply_never_comes_and_the_next_one_does() -> None:
     async def case(proxy: FaultProxy, connect: Callable[[], Awaitable[Client]]) -> None:
         reader, writer = await connect()

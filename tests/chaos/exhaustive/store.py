@@ -329,9 +329,9 @@ class Store:
             if job.status == "doing" and job.job_id not in heard
         ]
 
-    def recovery_retry_job(self, *, job_id: int) -> list[Row]:
+    def recovery_retry_job(self, *, job_id: int, at: datetime | None) -> list[Row]:
         job = self.jobs[job_id]
-        job.status, job.at = "todo", self.world.now()
+        job.status, job.at = "todo", at or self.world.now()
         return [{"done": None}]
 
     def recovery_release_job(self, *, job_id: int, now: datetime) -> list[Row]:
@@ -345,7 +345,7 @@ class Store:
                     self.sends.append((now, 1))
                     uncertain += 1
             batch.status, batch.job_id = "queued", None
-        return [{"batches": len(freed), "messages": 0, "uncertain": uncertain}]
+        return [{"batches": len(freed), "messages": 0, "uncertain": uncertain, "due_at": None}]
 
     def recovery_list_lost_holders(self) -> list[Row]:
         doing = {job.job_id for job in self.jobs.values() if job.status == "doing"}
