@@ -76,7 +76,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_doubts_two_messages_per
     assert examined.returncode == 0, examined.stdout + examined.stderr
 
 
-def test_a_worker_asked_to_end_finishes_what_is_on_the_wire_and_the_next_one_goes_on(stack: Stack) -> None:
+def test_row_03_a_worker_asked_to_end_finishes_what_is_on_the_wire_and_the_next_one_goes_on(stack: Stack) -> None:
     first, client = stack.start_worker(), stack.visitor()
     campaign = client.draft(addresses(4000))
     client.act(campaign, "launch")
@@ -93,7 +93,7 @@ def test_a_worker_asked_to_end_finishes_what_is_on_the_wire_and_the_next_one_goe
     assert len(arrivals) == len({mail["rcpt_to"] for mail in arrivals}) == 4000
 
 
-def test_a_database_that_crashes_during_a_campaign_delays_it_and_loses_nothing(stack: Stack) -> None:
+def test_row_05_a_database_that_crashes_during_a_campaign_delays_it_and_loses_nothing(stack: Stack) -> None:
     worker, client = stack.start_worker(), stack.visitor()
     people = 5000
     campaign = client.draft(addresses(people))
@@ -131,7 +131,7 @@ def test_a_database_that_crashes_during_a_campaign_delays_it_and_loses_nothing(s
         client.wait_until_final(campaign)
 
 
-def test_without_the_rate_counter_nothing_is_sent_and_the_limit_holds_across_its_loss(stack: Stack) -> None:
+def test_row_09_without_the_rate_counter_nothing_is_sent_and_the_limit_holds_across_its_loss(stack: Stack) -> None:
     stack.start_worker()
     client = stack.visitor()
     campaign = client.draft(addresses(400), limit={"limit": 100, "window_s": 4})

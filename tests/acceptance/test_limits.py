@@ -77,7 +77,7 @@ def test_a_campaigns_limit_holds_in_every_window_and_is_used_up(stack: Stack) ->
     assert max(delays_s) <= 2, delays_s
 
 
-def test_the_accounts_limit_binds_at_once_when_it_is_changed_and_leaves_a_reserve_for_single_messages(
+def test_row_15_row_17_the_accounts_limit_binds_at_once_when_it_is_changed_and_leaves_a_reserve_for_single_messages(
     stack: Stack,
 ) -> None:
     stack.start_worker()

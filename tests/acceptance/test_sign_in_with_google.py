@@ -241,7 +241,7 @@ def test_an_unverified_address_stays_out(
     ],
     ids=str,
 )
-def test_an_id_token_that_does_not_hold_is_refused(
+def test_row_40_an_id_token_that_does_not_hold_is_refused(
     sign_in: Callable[..., TestResponse], browser: FlaskClient, database_url: str, tamper: dict[str, Any]
 ) -> None:
     refused(sign_in(tamper=tamper), "sign_in_refused", browser, database_url)

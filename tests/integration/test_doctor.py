@@ -70,7 +70,7 @@ SENT = "(SELECT campaign_id FROM campaigns WHERE status = 'sent')"
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )  # fmt: skip
-def test_damage_is_found(conn: Conn, damage: str, expected: str) -> None:
+def test_row_51_damage_is_found(conn: Conn, damage: str, expected: str) -> None:
     for statement in damage.split("; "):
         conn.execute(statement.encode())
     assert expected in ill(conn)

@@ -19,6 +19,10 @@ def test_every_row_has_a_test_or_says_why_it_is_open() -> None:
     assert [row[1].strip() for row in ROWS if "::" not in row[4] and not row[5].strip().startswith("open: ")] == []
 
 
+def test_a_test_of_every_row_has_the_row_in_its_name() -> None:
+    assert [row[1].strip() for row in ROWS if "::" in row[4] and f"row_{int(row[1]):02d}_" not in row[4]] == []
+
+
 def test_every_test_that_is_named_exists() -> None:
     missing = []
     for row in ROWS:

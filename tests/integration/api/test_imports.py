@@ -180,7 +180,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("data", "code"), REFUSED.values(), ids=REFUSED.keys())
-def test_what_cannot_be_imported_is_refused_with_a_reason_and_nothing_is_stored(
+def test_row_34_what_cannot_be_imported_is_refused_with_a_reason_and_nothing_is_stored(
     api: Api, data: bytes, code: str
 ) -> None:
     answer = upload(api, data)

@@ -38,7 +38,7 @@ def test_a_past_time_means_now_and_is_said(api) -> None:
     assert said["scheduled_at"] == said["created_at"]
 
 
-def test_ten_thousand_messages_for_one_minute_make_a_dozen_jobs(api) -> None:
+def test_row_16_ten_thousand_messages_for_one_minute_make_a_dozen_jobs(api) -> None:
     start = datetime(2099, 1, 31, 9, tzinfo=UTC)
     for _ in range(10):
         batch = [
@@ -176,7 +176,7 @@ class TestIdempotency:
         assert (answer.status_code, answer.json["code"]) == (409, "idempotency_in_progress")
         assert api.row(COUNTS) == NOTHING
 
-    def test_many_at_once_make_one(self, api, path: str) -> None:
+    def test_row_30_many_at_once_make_one(self, api, path: str) -> None:
         answers: list = []
 
         def send() -> None:

@@ -21,7 +21,7 @@ def suppressed(api: Any) -> list[dict[str, Any]]:
     return list(api.rows("SELECT account_id, email_key, reason FROM suppressions"))
 
 
-def test_opening_the_link_shows_a_button_and_changes_nothing(api: Any) -> None:
+def test_row_44_opening_the_link_shows_a_button_and_changes_nothing(api: Any) -> None:
     client, path = api.app.test_client(), link(api)
     for answer in (client.get(path), client.head(path)):
         assert answer.status_code == 200

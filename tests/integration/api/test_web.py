@@ -149,7 +149,7 @@ def test_a_scope_that_is_missing_is_403(make_api) -> None:
         ({}, False),
     ],
 )
-def test_another_sites_page_cannot_make_a_browser_write(app, headers: dict[str, str], is_refused: bool) -> None:
+def test_row_41_another_sites_page_cannot_make_a_browser_write(app, headers: dict[str, str], is_refused: bool) -> None:
     answer = app.test_client().post("/api/v1/messages", json={}, headers=headers)
     assert (answer.status_code == 403) is is_refused
     assert answer.status_code in (401, 403)

@@ -38,7 +38,7 @@ async def answer_envelope(peer: Peer, offers: tuple[str, ...], replies: tuple[st
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("offers", OFFERS)
-def test_messages_arrive_byte_for_byte_in_order(offers: tuple[str, ...], loop: str) -> None:
+def test_row_37_messages_arrive_byte_for_byte_in_order(offers: tuple[str, ...], loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.open(*offers)
         for number in range(3):
@@ -199,7 +199,7 @@ def test_a_cut_after_the_dot_is_uncertain(ahead: Envelope | None, loop: str) -> 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("ahead", [None, to("b")], ids=["alone", "with the next envelope"])
-def test_a_cut_in_the_middle_of_the_body_is_not_sent(ahead: Envelope | None, loop: str) -> None:
+def test_row_19_a_cut_in_the_middle_of_the_body_is_not_sent(ahead: Envelope | None, loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.open("PIPELINING")
         await answer_envelope(peer, ("PIPELINING",))
@@ -312,7 +312,7 @@ def test_an_answer_in_the_middle_of_the_body_decides(answer: str) -> None:
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA])
 @pytest.mark.parametrize("offers", OFFERS)
-def test_a_cut_before_the_body_is_not_sent(offers: tuple[str, ...], stage: Stage) -> None:
+def test_row_20_a_cut_before_the_body_is_not_sent(offers: tuple[str, ...], stage: Stage) -> None:
     async def script(peer: Peer) -> None:
         await peer.open(*offers)
         answered = OK3[: [Stage.MAIL, Stage.RCPT, Stage.DATA].index(stage)]
@@ -337,7 +337,7 @@ def test_a_cut_before_the_body_is_not_sent(offers: tuple[str, ...], stage: Stage
 
 @pytest.mark.parametrize("stage", [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY])
 @pytest.mark.parametrize("offers", OFFERS)
-def test_a_421_at_any_step_decides_and_ends_the_connection(offers: tuple[str, ...], stage: Stage) -> None:
+def test_row_21_a_421_at_any_step_decides_and_ends_the_connection(offers: tuple[str, ...], stage: Stage) -> None:
     async def script(peer: Peer) -> None:
         await peer.open(*offers)
         order = [Stage.MAIL, Stage.RCPT, Stage.DATA, Stage.BODY].index(stage)
@@ -381,7 +381,7 @@ def test_a_goodbye_between_messages_is_heard_before_the_next_is_tried() -> None:
     run(scenario())
 
 
-def test_a_slow_answer_is_waited_for() -> None:
+def test_row_25_a_slow_answer_is_waited_for() -> None:
     async def script(peer: Peer) -> None:
         await peer.open("PIPELINING")
         await answer_envelope(peer, ("PIPELINING",))
@@ -401,7 +401,7 @@ def test_a_slow_answer_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize("loop", LOOPS)
-def test_a_late_answer_is_never_credited_to_another_message(loop: str) -> None:
+def test_row_26_a_late_answer_is_never_credited_to_another_message(loop: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.open("PIPELINING")
         await answer_envelope(peer, ("PIPELINING",))

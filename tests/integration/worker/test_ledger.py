@@ -233,7 +233,7 @@ def test_an_api_message_that_is_tried_later_gets_one_wake_up_and_leaves_when_it_
     assert db.execute("SELECT count(*) FROM due_messages").fetchone() == (0,)
 
 
-def test_a_hard_bounce_suppresses_the_address(db: Any, database_url: str, campaign: MadeCampaign) -> None:
+def test_row_23_a_hard_bounce_suppresses_the_address(db: Any, database_url: str, campaign: MadeCampaign) -> None:
     async def work(ledger: Ledger) -> None:
         await ledger.exchange(None, mark(campaign, 2))
         await ledger.exchange(result(campaign.message_ids[2], "failed", suppress=True), None)
@@ -255,7 +255,7 @@ def test_a_message_that_cannot_be_made_fails_without_an_attempt(
     assert counts(db, campaign) == {"queued": 4, "failed": 1} == counted(db, campaign)
 
 
-def test_results_are_kept_and_marks_held_back_while_the_database_cuts_connections(
+def test_row_06_results_are_kept_and_marks_held_back_while_the_database_cuts_connections(
     db: Any, database_url: str, campaign: MadeCampaign
 ) -> None:
     cut = b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'mailtide-ledger'"

@@ -164,7 +164,7 @@ async def until_granted(limiter: Limiter, lease: Lease) -> int:
             await asyncio.sleep(0.02)
 
 
-def test_a_lost_window_is_rebuilt_from_what_the_ledger_knows(
+def test_row_10_a_lost_window_is_rebuilt_from_what_the_ledger_knows(
     with_pool: Any, account_id: int, redis_url: str, database_url: str
 ) -> None:
     with psycopg.connect(database_url) as conn:
@@ -216,7 +216,7 @@ def test_without_limits_no_redis_is_needed(with_pool: Any) -> None:
     assert with_pool(work) == 5
 
 
-def test_a_server_that_may_evict_counters_is_refused(with_pool: Any, account_id: int, redis_url: str) -> None:
+def test_row_12_a_server_that_may_evict_counters_is_refused(with_pool: Any, account_id: int, redis_url: str) -> None:
     async def work(pool: AsyncPool) -> None:
         limiter = Limiter(redis_url, pool)
         await asyncio.sleep(0)

@@ -211,7 +211,7 @@ def test_batches_that_wait_on_a_limit_get_a_resume_job_when_theirs_is_lost(engin
     engine(work)
 
 
-def test_a_due_launch_without_a_job_gets_one(engine: RunEngine) -> None:
+def test_row_32_a_due_launch_without_a_job_gets_one(engine: RunEngine) -> None:
     async def work(e: Engine) -> None:
         account_id = an_account(e.db)
         campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 3))

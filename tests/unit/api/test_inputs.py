@@ -23,7 +23,7 @@ class Outer(Input):
     ["2030-01-31T09:00:00", "2030-01-31", "1700000000", "2101-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00",
      "0001-01-01T00:00:00+14:00", "tomorrow", "", 1700000000, 1e300, True, None, "2030-02-30T00:00:00Z"],
 )  # fmt: skip
-def test_a_time_needs_a_zone_and_a_year_up_to_2100(text: object) -> None:
+def test_row_31_a_time_needs_a_zone_and_a_year_up_to_2100(text: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(AwareDatetime).validate_python(text)
 

@@ -56,7 +56,7 @@ def test_records_carry_the_line_they_begin_on() -> None:
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-def test_a_cell_that_a_spreadsheet_would_run_is_quoted(start: str) -> None:
+def test_row_35_a_cell_that_a_spreadsheet_would_run_is_quoted(start: str) -> None:
     assert safe_cell(f"{start}cmd|' /C calc'!A0") == f"'{start}cmd|' /C calc'!A0"
 
 

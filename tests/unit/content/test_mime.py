@@ -161,7 +161,7 @@ def test_a_header_value_stays_one_field_of_short_lines(value: str) -> None:
 @pytest.mark.parametrize(
     "evil", ["x\r\nBcc: eve@example.test", "x\n\nbody", "x\u2028Bcc: y", "x\x0bBcc: y", "x\x85Bcc: y", "x\rBcc: y"]
 )
-def test_a_value_cannot_inject_a_header(evil: str) -> None:
+def test_row_36_a_value_cannot_inject_a_header(evil: str) -> None:
     message = read(make(source(from_name=evil), s=evil, h=evil, t=evil))
     assert "Bcc" not in message
     assert message["Subject"] == clean_header(evil)
@@ -208,7 +208,7 @@ def test_the_same_message_has_the_same_id_and_date_on_every_attempt() -> None:
     assert write_date(NOW) == b"Tue, 24 Nov 2026 09:05:07 +0000"
 
 
-def test_a_campaign_can_be_left_with_one_click() -> None:
+def test_row_49_a_campaign_can_be_left_with_one_click() -> None:
     content = source(
         is_bulk=True,
         list_id="cmp_1.mail.example",

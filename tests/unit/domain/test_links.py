@@ -19,7 +19,9 @@ def test_a_token_names_the_message_it_was_made_for(account_id: int, message_id: 
 
 
 @given(account_id=IDS, message_id=IDS, at=st.integers(0, 42), to=st.sampled_from("AZaz09-_"))
-def test_a_token_with_one_other_character_is_not_read(account_id: int, message_id: int, at: int, to: str) -> None:
+def test_row_43_a_token_with_one_other_character_is_not_read(
+    account_id: int, message_id: int, at: int, to: str
+) -> None:
     token = sign_unsubscribe(KEY, account_id=account_id, message_id=message_id)
     forged = token[:at] + to + token[at + 1 :]
     assert read_unsubscribe(KEY, forged) == ((account_id, message_id) if forged == token else None)

@@ -61,7 +61,7 @@ def test_text_for_people_is_short_and_printable() -> None:
 
 
 @given(st.lists(st.binary(max_size=200), max_size=30))
-def test_no_bytes_do_more_than_make_replies_or_a_fault(pieces: list[bytes]) -> None:
+def test_row_27_no_bytes_do_more_than_make_replies_or_a_fault(pieces: list[bytes]) -> None:
     reader = ReplyReader()
     try:
         for piece in pieces:
