@@ -26,6 +26,21 @@ _AXE = """async ([options]) => (await axe.run(document, { resultTypes: ["violati
 #: The page itself must not scroll sideways; what is inside of a scrolling region may.
 _TOO_WIDE = "document.scrollingElement.scrollWidth > document.documentElement.clientWidth"
 
+#: Whatever is pressed is 40 by 40 pixels or more; what is inside of a label, or answers for its whole row, may look smaller.
+_TOO_SMALL_FOR_A_FINGER = """() => {
+    const size = (element) => {
+        const { width, height } = element.getBoundingClientRect();
+        const after = getComputedStyle(element, "::after");
+        const reach = after.content !== "none" && after.position === "absolute" ? after : { width: 0, height: 0 };
+        return [Math.max(width, parseFloat(reach.width) || 0), Math.max(height, parseFloat(reach.height) || 0)];
+    };
+    return [...document.querySelectorAll("a[href], button, input, summary, [role=button], [role=tab], [role=combobox]")]
+        .filter((each) => each.checkVisibility({ visibilityProperty: true }) && !each.closest("label, [aria-hidden=true], .sr-only"))
+        .filter((each) => getComputedStyle(each).display !== "inline")
+        .filter((each) => size(each).some((side) => side > 0 && side < 40))
+        .map((each) => `${size(each).map(Math.round).join(" x ")}: ${each.getAttribute("aria-label") || each.innerText || each.type}`);
+}"""
+
 #: Two frames, and the end of what is moving: a colour on its way is neither the old one nor the new one.
 _REPAINTED = """async () => {
     const frame = () => new Promise((done) => requestAnimationFrame(done));
@@ -53,6 +68,8 @@ def test_every_page_is_accessible_and_fits_in_light_and_dark(open_page: OpenPage
                 faults += [f"{name} {size} {theme}: {fault}" for fault in _axe(page, rules)]
         if page.evaluate(_TOO_WIDE):
             faults.append(f"{name} {size}: wider than the screen")
+        if size == "390":
+            faults += [f"{name} on a small phone: {fault}" for fault in _small_phone_faults(page)]
     assert faults == []
 
 
@@ -64,6 +81,19 @@ def test_every_page_says_nothing_in_the_console(open_page: OpenPage, console_err
             noise[name] = list(console_errors)
             console_errors.clear()
     assert noise == {}
+
+
+def _small_phone_faults(page: Page) -> list[str]:
+    """What does not fit on the narrowest phone, or is too small for a finger there."""
+    before = page.viewport_size
+    assert before is not None
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.evaluate(_REPAINTED)
+    faults: list[str] = page.evaluate(_TOO_SMALL_FOR_A_FINGER)
+    if page.evaluate(_TOO_WIDE):
+        faults.append("wider than the screen")
+    page.set_viewport_size(before)
+    return faults
 
 
 def _set_theme(page: Page, theme: Literal["light", "dark"]) -> None:
@@ -151,6 +181,7 @@ def _pages(ids: dict[str, str]) -> list[tuple[str, str, Callable[[Page], None]]]
         ("settings-relays", "/settings?tab=relays", _text("relay")),
         ("settings-limits", "/settings?tab=limits", _text("The whole account")),
         ("settings-api-keys", "/settings?tab=api-keys", _heading("Settings")),
+        ("settings-team", "/settings?tab=team", _text("yours alone")),
         ("settings-account", "/settings?tab=account", _heading("Settings")),
         ("design-system", "/dev/ui", _heading("")),
         ("not-found", "/nowhere", _text("no such page")),

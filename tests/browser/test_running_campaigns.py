@@ -43,8 +43,11 @@ def test_a_smooth_campaign_is_paused_and_goes_on_where_it_was(open_page: OpenPag
     expect(person.ledger_count(page, "Queued")).to_have_text("0")
 
 
-def test_a_campaign_at_its_limit_says_when_it_goes_on_and_its_message_says_that_it_waits(open_page: OpenPage) -> None:
-    page = open_page(demo=True)
+@SIZES
+def test_a_campaign_at_its_limit_says_when_it_goes_on_and_its_message_says_that_it_waits(
+    open_page: OpenPage, size: str
+) -> None:
+    page = open_page(size, demo=True)
     _prepare(page, "Limited letter", [f"limited{n}@people.test" for n in range(8)])
     _limit_to(page, 3, "hour")
     forecast = page.get_by_role("complementary", name="Forecast")

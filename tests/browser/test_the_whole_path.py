@@ -13,8 +13,8 @@ from tests.browser import person
 from tests.browser.conftest import OpenPage
 from tests.browser.stack import Stack
 
-#: Below this the minute would be past before the dialog is answered.
-_AHEAD_MIN_S = 8
+#: Time to answer the dialog, on a busy machine, before the moment is past.
+_AHEAD_S = 20
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_person_who_never_saw_it_sends_a_csv_and_reads_what_became_of_one_mess
     _compose(page, odd_csv, drops=size == "1440")
     _preview(page)
     if size == "1440":
-        _schedule_for_the_next_minute(page)
+        _schedule_for_soon(page)
     else:
         person.launch_now(page)
     _watch_it_to_its_end(page)
@@ -81,7 +81,7 @@ def _compose(page: Page, path: Path, *, drops: bool) -> None:
 
 def _preview(page: Page) -> None:
     person.go_to_step(page, "Preview")
-    page.get_by_role("searchbox", name="Search contacts").fill("person7@")
+    page.get_by_role("searchbox", name="Search the audience").fill("person7@")
     page.get_by_role("button", name="person7@kunden.test").click()
     expect(page.get_by_text("News for Person 7")).to_be_visible()
     expect(page.frame_locator("iframe[title=Message]").get_by_text("Dear Person 7")).to_be_visible()
@@ -94,16 +94,16 @@ def _preview(page: Page) -> None:
     expect(page.get_by_text("The test is on its way to the Inbox.")).to_be_visible()
 
 
-def _schedule_for_the_next_minute(page: Page) -> None:
+def _schedule_for_soon(page: Page) -> None:
     person.go_to_step(page, "Schedule")
     forecast = page.get_by_role("complementary", name="Forecast")
     expect(forecast.get_by_text("Recipients")).to_be_visible()
     expect(forecast.get_by_role("definition").first).to_have_text("40")
     page.get_by_role("radio", name=re.compile("At a time")).click()
-    at = (datetime.now(UTC) + timedelta(seconds=60 + _AHEAD_MIN_S)).astimezone(ZoneInfo("Europe/Berlin"))
+    at = (datetime.now(UTC) + timedelta(seconds=_AHEAD_S)).astimezone(ZoneInfo("Europe/Berlin"))
     page.get_by_label("Date").fill(f"{at:%Y-%m-%d}")
-    page.get_by_label("Time", exact=True).fill(f"{at:%H:%M}")
-    expect(page.get_by_text(re.compile(rf"{at:%H:%M}.* Berlin")).first).to_be_visible()
+    page.get_by_label("Time", exact=True).fill(f"{at:%H:%M:%S}")
+    expect(page.get_by_text(f"{at:%H:%M:%S}".removesuffix(":00") + " Berlin").first).to_be_visible()
     page.get_by_role("button", name="Schedule", exact=True).last.click()
     page.get_by_role("dialog").get_by_role("button", name="Schedule to 40").click()
     expect(person.badge(page, "Scheduled")).to_be_visible()

@@ -40,15 +40,24 @@ export const ACTIONS = [
 ] as const;
 export type CampaignAction = (typeof ACTIONS)[number];
 
+const ofAnyKind = {
+  label: z.string().default(""),
+  /** The merge tags that these contacts have values for, beside `email`; null while nobody knows. */
+  columns: z
+    .array(z.string())
+    .nullish()
+    .transform((columns) => columns ?? null),
+};
 const audienceSchema = z.discriminatedUnion("kind", [
-  z.object({ kind: z.literal("import"), import_id: z.string() }),
-  z.object({ kind: z.literal("lists"), list_ids: z.array(z.string()) }),
+  z.object({ kind: z.literal("import"), import_id: z.string(), ...ofAnyKind }),
+  z.object({ kind: z.literal("lists"), list_ids: z.array(z.string()), ...ofAnyKind }),
   z.object({
     kind: z.literal("contacts"),
     contact_count: z
       .number()
       .nullish()
       .transform((n) => n ?? 0),
+    ...ofAnyKind,
   }),
 ]);
 export type Audience = z.infer<typeof audienceSchema>;
@@ -138,7 +147,15 @@ export type CampaignInput = {
 
 const base = `${API}/campaigns`;
 
-export type CampaignFilter = { status?: CampaignStatus | undefined; q?: string | undefined };
+/** What a list can be ordered by; with "-", the last first. */
+export const CAMPAIGN_SORTS = ["-created", "created", "-scheduled", "scheduled", "-updated", "name", "-name"] as const;
+export type CampaignSort = (typeof CAMPAIGN_SORTS)[number];
+
+export type CampaignFilter = {
+  status?: CampaignStatus | undefined;
+  q?: string | undefined;
+  sort?: CampaignSort | undefined;
+};
 
 export function isMoving(status: CampaignStatus): boolean {
   return status === "sending";
@@ -220,6 +237,22 @@ export function throughputQuery(id: string, moves: boolean) {
   });
 }
 
+export const audienceContactSchema = z.object({
+  id: z.string(),
+  email: z.string(),
+  attributes: z.record(z.string(), z.string()).default({}),
+});
+
+/** Some of the people in a campaign's audience, to show the message as one of them. */
+export function audienceQuery(id: string, q: string, version: string) {
+  return queryOptions({
+    queryKey: ["campaigns", "audience", id, q, version],
+    queryFn: ({ signal }) =>
+      get(`${base}/${id}/audience`, pageOf(audienceContactSchema), { params: { q, limit: 6 }, signal }),
+    placeholderData: keepPreviousData,
+  });
+}
+
 export const previewSchema = z.object({
   subject: z.string(),
   html: z
@@ -260,6 +293,8 @@ export const forecastSchema = z.object({
     .number()
     .nullish()
     .transform((rate) => rate ?? null),
+  /** What in the content would make the launch be refused. */
+  faults: z.array(z.object({ pointer: z.string(), detail: z.string(), code: z.string() })).default([]),
 });
 export type Forecast = z.infer<typeof forecastSchema>;
 

@@ -1,8 +1,8 @@
 /** Contacts, lists and suppressions. */
-import { infiniteQueryOptions, keepPreviousData } from "@tanstack/react-query";
 import * as z from "zod";
-import { instant, nextCursor, pageOf } from "@/api/fields";
+import { instant, pageOf } from "@/api/fields";
 import { API, get, patch, post, remove } from "@/api/http";
+import type { LongListSource } from "@/api/long-list";
 
 export const contactSchema = z.object({
   id: z.string(),
@@ -18,15 +18,12 @@ export type Contact = z.infer<typeof contactSchema>;
 
 export type ContactFilter = { q?: string | undefined; list_id?: string | undefined };
 
-export function contactsQuery(filter: ContactFilter) {
-  return infiniteQueryOptions({
+export function contactsSource(filter: ContactFilter): LongListSource<Contact> {
+  return {
     queryKey: ["contacts", "list", filter],
-    queryFn: ({ pageParam, signal }) =>
-      get(`${API}/contacts`, pageOf(contactSchema), { params: { ...filter, limit: 200, cursor: pageParam }, signal }),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: nextCursor,
-    placeholderData: keepPreviousData,
-  });
+    fetchPage: (cursor, signal) =>
+      get(`${API}/contacts`, pageOf(contactSchema), { params: { ...filter, limit: 200, cursor }, signal }),
+  };
 }
 
 export function createContact(input: { email: string; attributes: Record<string, string> }) {

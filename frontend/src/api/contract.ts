@@ -5,6 +5,7 @@
 import type * as z from "zod";
 import type { keySchema, newKeySchema } from "@/api/api-keys";
 import type {
+  audienceContactSchema,
   CampaignInput,
   campaignSchema,
   forecastSchema,
@@ -21,9 +22,10 @@ import type { listSchema } from "@/api/lists";
 import type { meSchema } from "@/api/me";
 import type { messageDetailSchema, messageSchema } from "@/api/messages";
 import type { overviewSchema } from "@/api/overview";
-import type { RelayInput, relaySchema } from "@/api/relays";
+import type { RelayInput, relaySchema, relayTestSchema } from "@/api/relays";
 import type { SenderInput, senderSchema } from "@/api/senders";
 import type { suppressionSchema } from "@/api/suppressions";
+import type { MemberInput, memberSchema } from "@/api/team";
 import type { templateDetailSchema } from "@/api/templates";
 
 /** The fields that a schema reads and the server does not have: none. */
@@ -50,6 +52,9 @@ export type Answers = [
   None<Missing<typeof importSchema, server.ImportOutput>>,
   None<Missing<typeof senderSchema, server.SenderOutput>>,
   None<Missing<typeof relaySchema, server.RelayOutput>>,
+  None<Missing<typeof relayTestSchema, server.RelayTestOutput>>,
+  None<Missing<typeof memberSchema, server.MemberOutput>>,
+  None<Missing<typeof audienceContactSchema, server.AudiencePageOutputAudienceContactOutput>>,
   None<Exclude<Missing<typeof keySchema, server.NewApiKeyOutput>, never>>,
   None<Missing<typeof newKeySchema, server.NewApiKeyOutput>>,
   None<Missing<typeof templateDetailSchema, server.TemplateDetailOutput>>,
@@ -60,4 +65,5 @@ export type Bodies = [
   Fits<keyof SenderInput, keyof server.SenderPatch>,
   Fits<keyof RelayInput, keyof server.RelayInput>,
   Fits<StartImport, server.StartInput>,
+  Fits<MemberInput, server.MemberInput>,
 ];

@@ -9,6 +9,9 @@ export const meSchema = z.object({
     .nullish()
     .transform((user) => user ?? null),
   account: z.object({ id: z.string(), name: z.string() }),
+  /** All accounts that this person is in. */
+  accounts: z.array(z.object({ id: z.string(), name: z.string(), current: z.boolean() })).default([]),
+  permissions: z.array(z.string()).default([]),
   demo: z.boolean(),
 });
 export type Me = z.infer<typeof meSchema>;
@@ -25,6 +28,12 @@ export const signInOptionsQuery = queryOptions({
   queryKey: ["auth-options"],
   queryFn: ({ signal }) => get("/auth/options", optionsSchema, { signal }),
 });
+
+/** Go on in another account that one is in. Everything known belongs to the one before. */
+export async function switchAccount(accountId: string) {
+  await post(`${API}/me/account`, meSchema, { account_id: accountId });
+  forgetAnswers();
+}
 
 export function startDemo() {
   return post("/auth/demo", z.unknown());

@@ -1,8 +1,9 @@
 /** Messages: one recipient's copy each, of a campaign or from the API. */
-import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { queryOptions } from "@tanstack/react-query";
 import * as z from "zod";
-import { instant, maybeInstant, nextCursor, pageOf } from "@/api/fields";
+import { instant, maybeInstant, pageOf } from "@/api/fields";
 import { API, get, post } from "@/api/http";
+import type { LongListSource } from "@/api/long-list";
 import { pollWhile } from "@/lib/poll";
 
 export const MESSAGE_STATUSES = [
@@ -82,35 +83,29 @@ export type MessageFilter = {
   q?: string | undefined;
 };
 
-export function messagesQuery(filter: MessageFilter) {
-  return infiniteQueryOptions({
+export function messagesSource(filter: MessageFilter): LongListSource<Message> {
+  return {
     queryKey: ["messages", "list", filter],
-    queryFn: ({ pageParam, signal }) =>
-      get(`${API}/messages`, pageOf(messageSchema), { params: { ...filter, limit: 100, cursor: pageParam }, signal }),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: nextCursor,
-    placeholderData: keepPreviousData,
-  });
+    fetchPage: (cursor, signal) =>
+      get(`${API}/messages`, pageOf(messageSchema), { params: { ...filter, limit: 100, cursor }, signal }),
+  };
 }
 
-export function campaignMessagesQuery(
+export function campaignMessagesSource(
   campaignId: string,
   filter: { status?: MessageStatus | undefined; q?: string | undefined },
   moves: boolean,
-) {
-  return infiniteQueryOptions({
+): LongListSource<Message> {
+  return {
     queryKey: ["campaigns", "messages", campaignId, filter],
-    queryFn: ({ pageParam, signal }) =>
+    fetchPage: (cursor, signal) =>
       get(`${API}/campaigns/${campaignId}/messages`, pageOf(messageSchema), {
-        params: { ...filter, limit: 100, cursor: pageParam },
+        params: { ...filter, limit: 100, cursor },
         signal,
       }),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: nextCursor,
-    placeholderData: keepPreviousData,
     // Rows follow the counts more slowly: a page of a hundred is too much to fetch each second.
-    refetchInterval: (query) => (moves && query.state.data?.pages.length === 1 ? 3000 : false),
-  });
+    liveMs: moves && 3000,
+  };
 }
 
 export function messageQuery(id: string) {

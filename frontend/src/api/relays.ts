@@ -57,3 +57,25 @@ export function updateRelay(id: string, input: Partial<RelayInput>) {
 export function deleteRelay(id: string) {
   return remove(`${API}/relays/${id}`);
 }
+
+export const relayTestSchema = z.object({
+  ok: z.boolean(),
+  step: z.enum(["resolve", "connect", "tls", "login", "done"]),
+  detail: z.string(),
+  reply: z
+    .string()
+    .nullish()
+    .transform((reply) => reply ?? null),
+  tls_version: z
+    .string()
+    .nullish()
+    .transform((version) => version ?? null),
+  extensions: z.array(z.string()),
+  duration_ms: z.number(),
+});
+export type RelayTest = z.infer<typeof relayTestSchema>;
+
+/** Connect, greet, encrypt, sign in, leave: nothing is sent. */
+export function testRelay(id: string) {
+  return post(`${API}/relays/${id}/test`, relayTestSchema, {});
+}

@@ -1,8 +1,8 @@
 /** Addresses that get nothing any more. */
-import { infiniteQueryOptions, keepPreviousData } from "@tanstack/react-query";
 import * as z from "zod";
-import { instant, nextCursor, pageOf } from "@/api/fields";
+import { instant, pageOf } from "@/api/fields";
 import { API, get, post, remove } from "@/api/http";
+import type { LongListSource } from "@/api/long-list";
 
 export const suppressionSchema = z.object({
   id: z.string(),
@@ -16,15 +16,12 @@ export const suppressionSchema = z.object({
 });
 export type Suppression = z.infer<typeof suppressionSchema>;
 
-export function suppressionsQuery(q: string) {
-  return infiniteQueryOptions({
+export function suppressionsSource(q: string): LongListSource<Suppression> {
+  return {
     queryKey: ["suppressions", q],
-    queryFn: ({ pageParam, signal }) =>
-      get(`${API}/suppressions`, pageOf(suppressionSchema), { params: { q, limit: 200, cursor: pageParam }, signal }),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: nextCursor,
-    placeholderData: keepPreviousData,
-  });
+    fetchPage: (cursor, signal) =>
+      get(`${API}/suppressions`, pageOf(suppressionSchema), { params: { q, limit: 200, cursor }, signal }),
+  };
 }
 
 export function createSuppression(input: { email: string; note?: string }) {

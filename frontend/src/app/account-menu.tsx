@@ -1,9 +1,9 @@
-import { useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { LogOut, Moon, Sun, SunMoon } from "lucide-react";
+import { ArrowRightLeft, LogOut, Moon, Sun, SunMoon } from "lucide-react";
 import type { ReactElement } from "react";
 import { describeError } from "@/api/http";
-import { signOut } from "@/api/me";
+import { meQuery, signOut, switchAccount } from "@/api/me";
 import { setTheme, useTheme } from "@/lib/theme";
 import { Menu, type MenuItem } from "@/ui/menu";
 import { toast } from "@/ui/toast";
@@ -27,11 +27,28 @@ export default function AccountMenu({ trigger, before = [] }: { trigger: ReactEl
       toast.error(describeError(error));
     }
   }
+  async function change(accountId: string) {
+    try {
+      await switchAccount(accountId);
+      await navigate({ to: "/" });
+      // Who is signed in is asked anew first: all else on the page depends on it.
+      await queryClient.resetQueries({ queryKey: meQuery.queryKey });
+      await queryClient.resetQueries();
+    } catch (error) {
+      toast.error(describeError(error));
+    }
+  }
+  const others = useQuery(meQuery).data?.accounts.filter((account) => !account.current) ?? [];
   return (
     <Menu
       trigger={trigger}
       items={[
         ...before,
+        ...others.map((account) => ({
+          label: `Switch to ${account.name}`,
+          icon: <ArrowRightLeft aria-hidden />,
+          onSelect: () => void change(account.id),
+        })),
         { label: theme.label, icon: <theme.icon aria-hidden />, onSelect: () => setTheme(theme.next) },
         { label: "Sign out", icon: <LogOut aria-hidden />, onSelect: () => void leave() },
       ]}

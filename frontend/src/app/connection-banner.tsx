@@ -28,7 +28,7 @@ export function ConnectionBanner() {
   return (
     <div
       role="status"
-      className="sticky top-0 z-30 mb-4 flex items-center justify-center gap-2 rounded-xl tinted px-4 py-2 text-sm font-medium text-warn-text [--tint:var(--warn-soft)]"
+      className="sticky top-0 z-30 mb-4 flex items-center justify-center gap-2 rounded-xl tinted px-4 backdrop-blur-xl py-2 text-sm font-medium text-warn-text [--tint:var(--warn-soft)]"
     >
       <WifiOff aria-hidden className="size-4" />
       The connection is lost. Nothing you typed is gone; trying again…

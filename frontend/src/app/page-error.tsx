@@ -9,38 +9,42 @@ export function PageError({ error, reset }: ErrorComponentProps) {
   const cause = error instanceof Error ? error : new Error("Something went wrong on this page.");
   const isStale = /dynamically imported module|Importing a module script/i.test(cause.message);
   return (
-    <div className="glass mx-auto mt-16 max-w-xl">
-      <ErrorState
-        what="This page"
-        error={
-          isStale
-            ? new Error("The dashboard was updated, or the server cannot be reached. Try again to load it anew.")
-            : cause
-        }
-        onRetry={() => {
-          if (isStale) window.location.reload();
-          reset();
-          void router.invalidate();
-        }}
-      />
+    <div className="px-4 py-16">
+      <div className="glass mx-auto max-w-xl">
+        <ErrorState
+          what="This page"
+          error={
+            isStale
+              ? new Error("The dashboard was updated, or the server cannot be reached. Try again to load it anew.")
+              : cause
+          }
+          onRetry={() => {
+            if (isStale) window.location.reload();
+            reset();
+            void router.invalidate();
+          }}
+        />
+      </div>
     </div>
   );
 }
 
 export function PageNotFound() {
   return (
-    <main className="glass mx-auto mt-16 max-w-xl">
-      <EmptyState
-        icon={<Compass aria-hidden />}
-        title="There is no such page"
-        action={
-          <Link to="/" className={buttonClass("primary")}>
-            To the overview
-          </Link>
-        }
-      >
-        The address may be mistyped, or what it showed was deleted.
-      </EmptyState>
+    <main className="px-4 py-16">
+      <div className="glass mx-auto max-w-xl">
+        <EmptyState
+          icon={<Compass aria-hidden />}
+          title={<h1>There is no such page</h1>}
+          action={
+            <Link to="/" className={buttonClass("primary")}>
+              To the overview
+            </Link>
+          }
+        >
+          The address may be mistyped, or what it showed was deleted.
+        </EmptyState>
+      </div>
     </main>
   );
 }

@@ -10,13 +10,14 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import * as z from "zod";
-import { STATUSES } from "@/api/campaigns";
+import { CAMPAIGN_SORTS, STATUSES } from "@/api/campaigns";
 import { ApiError, forgetAnswers } from "@/api/http";
 import { meQuery, signInOptionsQuery } from "@/api/me";
 import { MESSAGE_STATUSES } from "@/api/messages";
 import { newQueryClient } from "@/api/query";
 import { PageError, PageNotFound } from "@/app/page-error";
 import { Shell } from "@/app/shell";
+import { readStored, writeStored } from "@/lib/storage";
 import { SkeletonRows } from "@/ui/states";
 
 type Context = { queryClient: QueryClient };
@@ -24,12 +25,24 @@ type Context = { queryClient: QueryClient };
 /** A filter in the URL: what is not understood is left out, never an error page. */
 const text = z.string().optional().catch(undefined);
 
+/** Only a guess about the next visit, never a right: the server decides each time. */
+const SIGNED_IN_KEY = "mailtide-signed-in";
+const wasSignedIn = () => readStored(SIGNED_IN_KEY) !== null;
+const rememberSignedIn = (is: boolean) => writeStored(SIGNED_IN_KEY, is ? "yes" : null);
+
+/** What the sign-in page is told about the page that was wanted. */
+function wayBack(href: string): { next?: string } {
+  return href === "/" ? {} : { next: href };
+}
+
 const rootRoute = createRootRouteWithContext<Context>()({ component: Outlet, notFoundComponent: PageNotFound });
 
 const signInRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/sign-in",
-  validateSearch: z.object({ next: text, error: text }),
+  // The overview is where a sign-in leads anyway: it is no detour to remember.
+  validateSearch: z.object({ next: text.transform((next) => (next === "/" ? undefined : next)), error: text }),
+  beforeLoad: () => rememberSignedIn(false),
   component: lazyRouteComponent(() => import("@/pages/sign-in"), "SignInPage"),
 });
 
@@ -43,15 +56,18 @@ const appRoute = createRoute({
   getParentRoute: () => rootRoute,
   id: "app",
   beforeLoad: async ({ context, location }) => {
-    const toSignIn = () => redirect({ to: "/sign-in", search: location.href === "/" ? {} : { next: location.href } });
-    // Asked first, because the browser reports the refusal of `me` as an error in its console.
-    const isKnown = context.queryClient.getQueryData(meQuery.queryKey) !== undefined;
+    const toSignIn = () => redirect({ to: "/sign-in", search: wayBack(location.href) });
+    // A stranger is not asked for `me`: the browser would report its refusal as an error in the console. Whoever was signed
+    // in the last time most likely still is, and is spared the question.
+    const isKnown = context.queryClient.getQueryData(meQuery.queryKey) !== undefined || wasSignedIn();
     if (!isKnown && !(await context.queryClient.fetchQuery(signInOptionsQuery)).signed_in) throw toSignIn();
     try {
       await context.queryClient.ensureQueryData(meQuery);
+      rememberSignedIn(true);
     } catch (error) {
-      if (error instanceof ApiError && error.status === 401) throw toSignIn();
-      throw error;
+      if (!(error instanceof ApiError) || error.status !== 401) throw error;
+      rememberSignedIn(false);
+      throw toSignIn();
     }
   },
   component: Shell,
@@ -70,7 +86,7 @@ const campaignsRoute = createRoute({
   validateSearch: z.object({
     status: z.enum(STATUSES).optional().catch(undefined),
     q: text,
-    sort: z.enum(["newest", "name", "when", "size"]).optional().catch(undefined),
+    sort: z.enum(CAMPAIGN_SORTS).optional().catch(undefined),
   }),
   component: lazyRouteComponent(() => import("@/pages/campaigns"), "CampaignsPage"),
 });
@@ -147,7 +163,7 @@ const inboxRoute = createRoute({
   component: lazyRouteComponent(() => import("@/pages/inbox"), "InboxPage"),
 });
 
-export const SETTINGS_TABS = ["senders", "relays", "limits", "api-keys", "account"] as const;
+export const SETTINGS_TABS = ["senders", "relays", "limits", "api-keys", "team", "account"] as const;
 
 const settingsRoute = createRoute({
   getParentRoute: () => appRoute,
@@ -184,7 +200,8 @@ export function newApp(history?: RouterHistory) {
       if (pathname === "/sign-in") return;
       queryClient.clear();
       forgetAnswers();
-      void router.navigate({ to: "/sign-in", search: { next: href } });
+      rememberSignedIn(false);
+      void router.navigate({ to: "/sign-in", search: wayBack(href) });
     },
   });
   const router = createRouter({
@@ -197,6 +214,12 @@ export function newApp(history?: RouterHistory) {
     defaultNotFoundComponent: PageNotFound,
     ...(history ? { history } : {}),
   });
+  // The page's code is on its way while the server is asked who this is.
+  for (const match of router.matchRoutes(router.latestLocation)) {
+    const route = Object.values(router.routesById).find((each) => each.id === match.routeId);
+    // One that cannot be fetched is asked for again when the page is shown, and fails there, where it can be told.
+    if (route) void Promise.resolve(router.loadRouteChunk(route)).catch(() => undefined);
+  }
   return { router, queryClient };
 }
 

@@ -13,7 +13,18 @@ import {
   Settings,
   Users,
 } from "lucide-react";
-import { lazy, type ReactElement, Suspense } from "react";
+import {
+  type ButtonHTMLAttributes,
+  type ComponentType,
+  cloneElement,
+  type ReactElement,
+  Suspense,
+  useCallback,
+  useEffect,
+  useLayoutEffect,
+  useRef,
+  useState,
+} from "react";
 import { meQuery } from "@/api/me";
 import { ConnectionBanner } from "@/app/connection-banner";
 import { useNewCampaign } from "@/features/campaigns/use-new-campaign";
@@ -23,14 +34,65 @@ import { Logo } from "@/ui/logo";
 import type { MenuItem } from "@/ui/menu";
 import { SkeletonRows } from "@/ui/states";
 
-const LazyAccountMenu = lazy(() => import("@/app/account-menu"));
+/** What a browser takes at most from the end of a touch to its click, with room to spare. */
+const CLICK_MS = 500;
 
-/** The menu comes after the first paint; until then its button is there. */
-function AccountMenu(props: { trigger: ReactElement; before?: MenuItem[] }) {
+type AccountMenuProps = { trigger: ReactElement<ButtonHTMLAttributes<HTMLButtonElement>>; before?: MenuItem[] };
+
+/**
+ * The menu comes after the first paint. Until then its button is there and is one: a click is kept and opens the menu
+ * when it has come, and the focus stays on the button.
+ */
+function AccountMenu(props: AccountMenuProps) {
+  const [Menu, setMenu] = useState<ComponentType<AccountMenuProps> | null>(null);
+  const [isWanted, setIsWanted] = useState(false);
+  const host = useRef<HTMLDivElement>(null);
+  const hadFocus = useRef(false);
+  const isPressed = useRef(false);
+  const load = useCallback(async () => {
+    try {
+      const { default: LoadedMenu } = await import("@/app/account-menu");
+      // In the middle of a click the button stays the one that was pressed: the click itself comes back here.
+      if (isPressed.current) return;
+      hadFocus.current = host.current?.contains(document.activeElement) ?? false;
+      setMenu(() => LoadedMenu);
+    } catch {
+      // The server is away for a moment: the next click tries again.
+      setIsWanted(false);
+    }
+  }, []);
+  useEffect(() => void load(), [load]);
+  useLayoutEffect(() => {
+    if (Menu === null) return;
+    const button = host.current?.querySelector("button");
+    if (hadFocus.current) button?.focus();
+    if (isWanted) button?.click();
+  }, [Menu, isWanted]);
   return (
-    <Suspense fallback={props.trigger}>
-      <LazyAccountMenu {...props} />
-    </Suspense>
+    <div ref={host} className="contents">
+      {Menu ? (
+        <Menu {...props} />
+      ) : (
+        cloneElement(props.trigger, {
+          "aria-haspopup": "menu",
+          onPointerDown: () => {
+            isPressed.current = true;
+          },
+          onPointerLeave: () => {
+            // A finger leaves before its click comes.
+            setTimeout(() => {
+              isPressed.current = false;
+              void load();
+            }, CLICK_MS);
+          },
+          onClick: () => {
+            isPressed.current = false;
+            setIsWanted(true);
+            void load();
+          },
+        })
+      )}
+    </div>
   );
 }
 
@@ -54,7 +116,7 @@ export function Shell() {
     <div className="mx-auto flex min-h-dvh w-full max-w-[100rem]">
       <a
         href="#main"
-        className="fixed top-2 left-2 z-[80] -translate-y-20 rounded-lg bg-accent-fill px-4 py-2 text-accent-ink focus:translate-y-0"
+        className="fixed top-2 left-2 z-[80] -translate-y-20 rounded-lg bg-accent-fill px-4 py-2.5 text-accent-ink focus:translate-y-0"
       >
         Skip to the page
       </a>
@@ -138,9 +200,7 @@ function AccountLine() {
       </span>
       <span className="min-w-0">
         <span className="block truncate text-sm font-medium text-ink">{name}</span>
-        <span className="block truncate text-xs text-ink-3">
-          {me?.demo ? "Demo: nothing leaves the sandbox" : me?.account.name}
-        </span>
+        <span className="block truncate text-xs text-ink-3">{me?.demo ? "Sandbox only" : me?.account.name}</span>
       </span>
     </>
   );

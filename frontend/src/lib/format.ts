@@ -23,9 +23,10 @@ export function formatShare(part: number, total: number): string {
   return `${percent < 10 || percent > 99 ? percent.toFixed(1) : Math.round(percent)}%`;
 }
 
-/** Messages per second: one decimal below ten. */
+/** Messages per second: one decimal below ten, and never "0.0" for a slow campaign. */
 export function formatRate(perSecond: number): string {
   if (perSecond === 0) return "0";
+  if (perSecond < 0.1) return String(Number(perSecond.toPrecision(2)));
   return perSecond < 10 ? perSecond.toFixed(1) : whole.format(perSecond);
 }
 
@@ -122,10 +123,22 @@ export function formatUtc(at: Date): string {
   return `${at.toISOString().slice(0, 19).replace("T", " ")} UTC`;
 }
 
-/** "Tuesday 24 Nov 2026, 09:00 Berlin": a wall time in a named zone. */
+/** "Tuesday 24 Nov 2026, 09:00 Berlin": a wall time in a named zone; with its seconds when there are some. */
 export function formatInZone(at: Date, zone: string): string {
-  const { weekday, day, month, year, hour, minute } = partsOf(at, zone, "long");
-  return `${weekday} ${day} ${month} ${year}, ${hour}:${minute} ${formatZone(zone)}`;
+  const { weekday, day, month, year, hour, minute, second } = partsOf(at, zone, "long");
+  const time = second === "00" ? `${hour}:${minute}` : `${hour}:${minute}:${second}`;
+  return `${weekday} ${day} ${month} ${year}, ${time} ${formatZone(zone)}`;
+}
+
+/** A wall time that is kept as if it were UTC: its day, "Sunday 28 Mar 2027". */
+export function formatWallDay(wall: Date): string {
+  const { weekday, day, month, year } = partsOf(wall, "UTC", "long");
+  return `${weekday} ${day} ${month} ${year}`;
+}
+
+/** The same wall time's clock: "02:30", or "02:30:15". */
+export function formatWallTime(wall: Date): string {
+  return wall.toISOString().slice(11, 19).replace(/:00$/, "");
 }
 
 /** "Europe/Berlin" → "Berlin", "America/Argentina/Buenos_Aires" → "Buenos Aires". */

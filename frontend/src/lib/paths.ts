@@ -5,7 +5,8 @@
 const api = "/api/v1";
 
 export const downloads = {
-  googleLogin: (next: string) => `/auth/google/login?next=${encodeURIComponent(next)}`,
+  googleLogin: (next: string) =>
+    next === "/" ? "/auth/google/login" : `/auth/google/login?next=${encodeURIComponent(next)}`,
   rejects: (importId: string) => `${api}/imports/${importId}/rejects.csv`,
   campaignMessages: (campaignId: string) => `${api}/campaigns/${campaignId}/messages.csv`,
   rawMail: (inboxId: string) => `${api}/inbox/${inboxId}/raw`,

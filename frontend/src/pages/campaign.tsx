@@ -1,10 +1,10 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowLeft, Download, MailSearch, PencilLine, SearchX } from "lucide-react";
-import { useCallback } from "react";
+import { useCallback, useMemo } from "react";
 import { type Campaign, type CampaignProgress, campaignQuery, isUnsettled, progressQuery } from "@/api/campaigns";
-import { allRows } from "@/api/fields";
-import { campaignMessagesQuery, MESSAGE_STATUSES, type Message, type MessageStatus } from "@/api/messages";
+import { useLongList } from "@/api/long-list";
+import { campaignMessagesSource, MESSAGE_STATUSES, type Message, type MessageStatus } from "@/api/messages";
 import { CampaignActions } from "@/features/campaigns/campaign-actions";
 import { CampaignFacts } from "@/features/campaigns/campaign-facts";
 import { LedgerPanel } from "@/features/campaigns/ledger-panel";
@@ -12,7 +12,7 @@ import { CampaignBadge } from "@/features/campaigns/status";
 import { ThroughputPanel } from "@/features/campaigns/throughput-panel";
 import { MessageDrawer } from "@/features/messages/message-drawer";
 import { MessageBadge } from "@/features/messages/status";
-import { formatTemplate } from "@/lib/format";
+import { formatTemplate, formatWhen } from "@/lib/format";
 import { downloads } from "@/lib/paths";
 import { buttonClass } from "@/ui/button";
 import { aboveRow, type Column, DataTable, rowTarget } from "@/ui/data-table";
@@ -48,11 +48,7 @@ function CampaignView({ campaign }: { campaign: Campaign }) {
     <>
       <PageHeader
         above={
-          <Link
-            to="/campaigns"
-            search={{}}
-            className="mb-2 inline-flex items-center gap-1.5 text-sm font-medium text-ink-2 hover:text-ink"
-          >
+          <Link to="/campaigns" search={{}} className="mb-2 text-link text-ink-2 hover:text-ink pointer-coarse:!mb-0">
             <ArrowLeft aria-hidden className="size-4" /> Campaigns
           </Link>
         }
@@ -128,11 +124,16 @@ const STATUS_OPTIONS = [
 function Messages({ campaign, progress }: { campaign: Campaign; progress: CampaignProgress }) {
   const { status, q, message } = route.useSearch();
   const navigate = route.useNavigate();
-  const query = useInfiniteQuery(campaignMessagesQuery(campaign.id, { status, q }, isUnsettled(progress)));
-  const rows = allRows(query.data);
+  const { first, isEmpty, rows } = useLongList(
+    campaignMessagesSource(campaign.id, { status, q }, isUnsettled(progress)),
+  );
   const search = useCallback(
     (text: string) =>
       void navigate({ search: (old) => ({ ...old, q: text || undefined }), replace: true, resetScroll: false }),
+    [navigate],
+  );
+  const columns = useMemo(
+    () => messageColumns((id) => void navigate({ search: (old) => ({ ...old, message: id }), resetScroll: false })),
     [navigate],
   );
   const close = () => void navigate({ search: (old) => ({ ...old, message: undefined }), resetScroll: false });
@@ -159,7 +160,7 @@ function Messages({ campaign, progress }: { campaign: Campaign; progress: Campai
           <a
             href={downloads.campaignMessages(campaign.id)}
             download
-            className={`${buttonClass("secondary", "small")} !h-9`}
+            className={`${buttonClass("secondary", "small")} !h-9 pointer-coarse:!h-10`}
           >
             <Download aria-hidden className="size-3.5" /> CSV
           </a>
@@ -167,9 +168,9 @@ function Messages({ campaign, progress }: { campaign: Campaign; progress: Campai
       }
     >
       <QueryState
-        query={query}
+        query={first}
         what="The messages"
-        isEmpty={() => rows.length === 0 && !query.hasNextPage}
+        isEmpty={() => isEmpty}
         empty={
           isFiltered ? (
             <EmptyState icon={<SearchX aria-hidden />} title="No message fits">
@@ -182,20 +183,7 @@ function Messages({ campaign, progress }: { campaign: Campaign; progress: Campai
           )
         }
       >
-        {() => (
-          <DataTable
-            label="Messages"
-            columns={messageColumns(
-              (id) => void navigate({ search: (old) => ({ ...old, message: id }), resetScroll: false }),
-            )}
-            rows={rows}
-            rowKey={(row) => row.id}
-            rowHeightPx={64}
-            hasMore={query.hasNextPage}
-            isLoadingMore={query.isFetchingNextPage}
-            onMore={() => void query.fetchNextPage()}
-          />
-        )}
+        {() => <DataTable label="Messages" columns={columns} rows={rows} rowKey={(row) => row.id} rowHeightPx={64} />}
       </QueryState>
       <MessageDrawer id={message} onClose={close} />
     </Panel>
@@ -211,8 +199,9 @@ function messageColumns(open: (id: string) => void): Array<Column<Message>> {
       cell: (message) => (
         <button type="button" onClick={() => open(message.id)} className={`${rowTarget} w-full`}>
           {message.to}
-          <span className="mt-1 block sm:hidden">
+          <span className="mt-1 flex items-center gap-2 text-[0.8125rem] font-normal text-ink-2 sm:hidden">
             <MessageBadge status={message.status} />
+            <span className="num">{whenOf(message)}</span>
           </span>
         </button>
       ),
@@ -248,9 +237,19 @@ function messageColumns(open: (id: string) => void): Array<Column<Message>> {
       align: "end",
       from: "sm",
       cell: (message) => {
-        const at = message.sent_at ?? message.settled_at ?? message.scheduled_at;
+        const at = instantOf(message);
         return <span className={`${aboveRow} text-ink-2`}>{at ? <Time at={at} /> : "—"}</span>;
       },
     },
   ];
+}
+
+/** On a phone, inside of the row's button, where nothing else may take the focus. */
+function whenOf(message: Message): string {
+  const at = instantOf(message);
+  return at ? formatWhen(at) : "";
+}
+
+function instantOf(message: Message): Date | null {
+  return message.sent_at ?? message.settled_at ?? message.scheduled_at;
 }

@@ -1,8 +1,8 @@
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Megaphone, Plus, SearchX } from "lucide-react";
-import { useCallback, useMemo } from "react";
-import { type Campaign, type CampaignStatus, campaignsQuery, STATUSES } from "@/api/campaigns";
+import { useCallback } from "react";
+import { type Campaign, type CampaignSort, type CampaignStatus, campaignsQuery, STATUSES } from "@/api/campaigns";
 import { allRows } from "@/api/fields";
 import { CampaignMenu } from "@/features/campaigns/campaign-menu";
 import { CampaignBadge, progressSegments, settledCount } from "@/features/campaigns/status";
@@ -25,21 +25,22 @@ const TABS = [
   ...STATUSES.map((status) => ({ value: status, label: status.charAt(0).toUpperCase() + status.slice(1) })),
 ] satisfies Array<{ value: "all" | CampaignStatus; label: string }>;
 
+const NEWEST = "-created";
 const SORTS = [
-  { value: "newest", label: "Newest first" },
-  { value: "when", label: "By send time" },
-  { value: "size", label: "Largest first" },
+  { value: NEWEST, label: "Newest first" },
+  { value: "created", label: "Oldest first" },
+  { value: "scheduled", label: "Soonest first" },
+  { value: "-scheduled", label: "Latest first" },
+  { value: "-updated", label: "Just changed" },
   { value: "name", label: "By name" },
-] as const;
-type Sort = (typeof SORTS)[number]["value"];
+] as const satisfies ReadonlyArray<{ value: CampaignSort; label: string }>;
 
 export function CampaignsPage() {
   const { status, q, sort } = route.useSearch();
   const navigate = route.useNavigate();
   const newCampaign = useNewCampaign();
-  const query = useInfiniteQuery(campaignsQuery({ status, q }));
-  const loaded = allRows(query.data);
-  const rows = useMemo(() => sortCampaigns(loaded, sort ?? "newest"), [loaded, sort]);
+  const query = useInfiniteQuery(campaignsQuery({ status, q, sort }));
+  const rows = allRows(query.data);
   const search = useCallback(
     (text: string) => void navigate({ search: (old) => ({ ...old, q: text || undefined }), replace: true }),
     [navigate],
@@ -74,13 +75,13 @@ export function CampaignsPage() {
         />
         <div className="flex w-full items-center gap-2 sm:w-auto">
           <SearchField label="Search campaigns" value={q ?? ""} onSearch={search} />
-          <Select<Sort>
+          <Select
             label="Sort"
             size="small"
-            value={sort ?? "newest"}
+            value={SORTS.find((each) => each.value === sort)?.value ?? NEWEST}
             options={SORTS}
             onChange={(value) =>
-              void navigate({ search: (old) => ({ ...old, sort: value === "newest" ? undefined : value }) })
+              void navigate({ search: (old) => ({ ...old, sort: value === NEWEST ? undefined : value }) })
             }
             className="shrink-0"
           />
@@ -121,22 +122,6 @@ export function CampaignsPage() {
       </Panel>
     </>
   );
-}
-
-/** The server gives the newest first; other orders are of what is loaded. */
-function sortCampaigns(campaigns: Campaign[], sort: Sort): Campaign[] {
-  const when = (campaign: Campaign) => (campaign.scheduled_at ?? campaign.created_at).getTime();
-  const size = (campaign: Campaign) => campaign.counts.total || (campaign.recipients_estimate ?? 0);
-  switch (sort) {
-    case "newest":
-      return campaigns;
-    case "name":
-      return campaigns.toSorted((a, b) => a.name.localeCompare(b.name));
-    case "when":
-      return campaigns.toSorted((a, b) => when(b) - when(a));
-    case "size":
-      return campaigns.toSorted((a, b) => size(b) - size(a));
-  }
 }
 
 const COLUMNS: Array<Column<Campaign>> = [

@@ -67,11 +67,7 @@ function Compose({ campaign }: { campaign: Campaign }) {
     <div className="mx-auto max-w-6xl">
       <header className="mb-5 flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
         <div className="min-w-0 flex-1 basis-72">
-          <Link
-            to="/campaigns"
-            search={{}}
-            className="mb-1 inline-flex items-center gap-1.5 text-sm font-medium text-ink-2 hover:text-ink"
-          >
+          <Link to="/campaigns" search={{}} className="mb-1 text-link text-ink-2 hover:text-ink pointer-coarse:!mb-0">
             <ArrowLeft aria-hidden className="size-4" /> Campaigns
           </Link>
           <h1 className="sr-only">Compose {draft.fields.name}</h1>
@@ -140,7 +136,7 @@ function Stepper({ campaign, draft, step, onGo }: StepperProps) {
               onClick={() => onGo(each)}
               className={cx(
                 "flex w-full flex-col items-center gap-1 rounded-xl px-1 py-2 text-xs font-medium transition-colors sm:flex-row sm:justify-center sm:gap-2.5 sm:text-sm",
-                each === step ? "bg-glass-3 text-ink shadow-sm" : "text-ink-2 hover:bg-hover",
+                each === step ? "bg-chosen text-ink shadow-sm" : "text-ink-2 hover:bg-hover",
               )}
             >
               <span

@@ -2,9 +2,10 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { FileUp, SearchX, UserPlus, Users } from "lucide-react";
 import { useCallback, useMemo, useState } from "react";
-import { type Contact, contactsQuery } from "@/api/contacts";
+import { type Contact, contactsSource } from "@/api/contacts";
 import { allRows } from "@/api/fields";
 import { listsQuery } from "@/api/lists";
+import { useLongList } from "@/api/long-list";
 import { ContactDrawer } from "@/features/contacts/contact-drawer";
 import { ContactsTabs } from "@/features/contacts/contacts-tabs";
 import { Badge } from "@/ui/badge";
@@ -22,9 +23,8 @@ const ALL = "all";
 export function ContactsPage() {
   const { q, list } = route.useSearch();
   const navigate = route.useNavigate();
-  const query = useInfiniteQuery(contactsQuery({ q, list_id: list }));
+  const { first, isEmpty, rows } = useLongList(contactsSource({ q, list_id: list }));
   const lists = allRows(useInfiniteQuery(listsQuery).data);
-  const rows = useMemo(() => allRows(query.data), [query.data]);
   const [open, setOpen] = useState<Contact | "new" | null>(null);
   const columns = useMemo(() => contactColumns(setOpen), []);
   const search = useCallback(
@@ -72,9 +72,9 @@ export function ContactsPage() {
         }
       >
         <QueryState
-          query={query}
+          query={first}
           what="The contacts"
-          isEmpty={() => rows.length === 0}
+          isEmpty={() => isEmpty}
           empty={
             q !== undefined || list !== undefined ? (
               <EmptyState
@@ -97,17 +97,7 @@ export function ContactsPage() {
             )
           }
         >
-          {() => (
-            <DataTable
-              label="Contacts"
-              columns={columns}
-              rows={rows}
-              rowKey={(row) => row.id}
-              hasMore={query.hasNextPage}
-              isLoadingMore={query.isFetchingNextPage}
-              onMore={() => void query.fetchNextPage()}
-            />
-          )}
+          {() => <DataTable label="Contacts" columns={columns} rows={rows} rowKey={(row) => row.id} />}
         </QueryState>
       </Panel>
       <ContactDrawer contact={open} onClose={() => setOpen(null)} />
@@ -138,7 +128,7 @@ function contactColumns(open: (contact: Contact) => void): Array<Column<Contact>
     {
       key: "more",
       header: "Attributes",
-      width: "minmax(0,1.4fr)",
+      width: "minmax(0,1.8fr)",
       from: "lg",
       cell: (contact) => (
         <span className="block truncate text-[0.8125rem] text-ink-3">

@@ -40,7 +40,7 @@ export function InboxPage() {
       <PageHeader title="Inbox" text="What the sandbox received: nothing here has left this server." />
       <div className="grid items-start gap-5 lg:grid-cols-[minmax(18rem,24rem)_minmax(0,1fr)]">
         <Panel flush className={cx(mail !== undefined && "max-lg:hidden")}>
-          <div className="border-b border-line-2 p-3 [&>div]:sm:w-full">
+          <div className="border-b border-line-2 p-3 [&>label]:sm:w-full">
             <SearchField label="Search subjects and recipients" value={q ?? ""} onSearch={search} />
           </div>
           <QueryState
@@ -154,7 +154,7 @@ function Mail({ id, view, onView }: { id: string; view: View; onView: (view: Vie
             <Link
               to="/inbox"
               search={(old) => ({ ...old, mail: undefined })}
-              className="mb-2 inline-flex items-center gap-1.5 text-sm font-medium text-ink-2 lg:hidden"
+              className="text-link mb-2 text-ink-2 lg:hidden pointer-coarse:!mb-0"
             >
               <ArrowLeft aria-hidden className="size-4" /> All mail
             </Link>
@@ -178,7 +178,7 @@ function Mail({ id, view, onView }: { id: string; view: View; onView: (view: Vie
                   <Link
                     to="/sent"
                     search={{ message: mail.message_id }}
-                    className="ml-3 font-medium text-accent-text hover:underline"
+                    className="text-link ml-3 text-accent-text hover:underline"
                   >
                     Its story
                   </Link>

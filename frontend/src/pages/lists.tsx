@@ -153,7 +153,7 @@ function listColumns(edit: (list: ContactList) => void, drop: (list: ContactList
     {
       key: "contacts",
       header: "Contacts",
-      width: "7rem",
+      width: "4.75rem",
       align: "end",
       cell: (list) => formatCount(list.contact_count),
     },

@@ -122,7 +122,7 @@ function SendingNow({ sending }: { sending: Overview["sending_now"] }) {
                   to="/campaigns/$id"
                   params={{ id: campaign.id }}
                   search={{}}
-                  className="min-w-0 truncate font-medium hover:underline"
+                  className="text-link min-w-0 max-w-full !text-base wrap-anywhere hover:underline"
                 >
                   {campaign.name}
                 </Link>
@@ -157,7 +157,7 @@ function NextUp({ next, messages }: { next: Overview["next_scheduled"]; messages
     <Panel
       title="Next up"
       aside={
-        <Link to="/scheduled" search={{}} className="text-sm font-medium text-accent-text hover:underline">
+        <Link to="/scheduled" search={{}} className="text-link text-accent-text hover:underline">
           All scheduled
         </Link>
       }
@@ -173,7 +173,7 @@ function NextUp({ next, messages }: { next: Overview["next_scheduled"]; messages
                   to="/campaigns/$id"
                   params={{ id: item.id }}
                   search={{}}
-                  className="block truncate text-sm font-medium hover:underline"
+                  className="text-link max-w-full wrap-anywhere hover:underline"
                 >
                   {item.name}
                 </Link>
@@ -193,7 +193,7 @@ function NextUp({ next, messages }: { next: Overview["next_scheduled"]; messages
                 <Link
                   to="/scheduled"
                   search={{ tab: "messages" }}
-                  className="block truncate text-sm font-medium hover:underline"
+                  className="text-link max-w-full wrap-anywhere hover:underline"
                 >
                   {messages.scheduled >= 10_000
                     ? "10,000 or more API messages"
@@ -256,11 +256,7 @@ function Limits({ limits }: { limits: Limit[] }) {
     <Panel
       title="Sending limit"
       aside={
-        <Link
-          to="/settings"
-          search={{ tab: "limits" }}
-          className="text-sm font-medium text-accent-text hover:underline"
-        >
+        <Link to="/settings" search={{ tab: "limits" }} className="text-link text-accent-text hover:underline">
           Change
         </Link>
       }

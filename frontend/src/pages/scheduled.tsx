@@ -1,11 +1,12 @@
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Ban, CalendarClock, CalendarCog, SearchX, Undo2 } from "lucide-react";
-import { useCallback, useState } from "react";
+import { useCallback, useMemo, useState } from "react";
 import { actOnCampaign, blockedReason, type Campaign, campaignsQuery, launchCampaign } from "@/api/campaigns";
 import { allRows } from "@/api/fields";
 import { describeError } from "@/api/http";
-import { cancelMessage, type Message, messagesQuery, rescheduleMessage } from "@/api/messages";
+import { useLongList } from "@/api/long-list";
+import { cancelMessage, type Message, messagesSource, rescheduleMessage } from "@/api/messages";
 import { useCampaignAct } from "@/features/campaigns/use-campaign-act";
 import { formatCount, formatTemplate, viewerZone } from "@/lib/format";
 import { toInstant, toWallTime } from "@/lib/zoned";
@@ -76,10 +77,8 @@ function Nothing({ q }: { q: string | undefined }) {
 }
 
 function ScheduledCampaigns({ q, onAsk }: ListProps) {
-  const query = useInfiniteQuery(campaignsQuery({ status: "scheduled", q }));
-  const rows = allRows(query.data).toSorted(
-    (a, b) => (a.scheduled_at?.getTime() ?? 0) - (b.scheduled_at?.getTime() ?? 0),
-  );
+  const query = useInfiniteQuery(campaignsQuery({ status: "scheduled", q, sort: "scheduled" }));
+  const rows = allRows(query.data);
   return (
     <QueryState
       query={query}
@@ -174,26 +173,12 @@ function campaignColumns(onAsk: (question: Question) => void): Array<Column<Camp
 }
 
 function ScheduledMessages({ q, onAsk }: ListProps) {
-  const query = useInfiniteQuery(messagesQuery({ status: "scheduled", q }));
-  const rows = allRows(query.data);
+  const { first, isEmpty, rows } = useLongList(messagesSource({ status: "scheduled", q }));
+  const columns = useMemo(() => messageColumns(onAsk), [onAsk]);
   return (
-    <QueryState
-      query={query}
-      what="The scheduled messages"
-      isEmpty={() => rows.length === 0 && !query.hasNextPage}
-      empty={<Nothing q={q} />}
-    >
+    <QueryState query={first} what="The scheduled messages" isEmpty={() => isEmpty} empty={<Nothing q={q} />}>
       {() => (
-        <DataTable
-          label="Scheduled messages"
-          columns={messageColumns(onAsk)}
-          rows={rows}
-          rowKey={(row) => row.id}
-          rowHeightPx={64}
-          hasMore={query.hasNextPage}
-          isLoadingMore={query.isFetchingNextPage}
-          onMore={() => void query.fetchNextPage()}
-        />
+        <DataTable label="Scheduled messages" columns={columns} rows={rows} rowKey={(row) => row.id} rowHeightPx={64} />
       )}
     </QueryState>
   );

@@ -1,9 +1,8 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { History, SearchX } from "lucide-react";
-import { useCallback } from "react";
-import { allRows } from "@/api/fields";
-import { type Message, type MessageStatus, messagesQuery } from "@/api/messages";
+import { useCallback, useMemo } from "react";
+import { useLongList } from "@/api/long-list";
+import { type Message, type MessageStatus, messagesSource } from "@/api/messages";
 import { MessageDrawer } from "@/features/messages/message-drawer";
 import { MessageBadge } from "@/features/messages/status";
 import { formatTemplate } from "@/lib/format";
@@ -29,10 +28,13 @@ const TABS = [
 export function SentPage() {
   const { status = "sent", q, message } = route.useSearch();
   const navigate = route.useNavigate();
-  const query = useInfiniteQuery(messagesQuery({ status, q }));
-  const rows = allRows(query.data);
+  const { first, isEmpty, rows } = useLongList(messagesSource({ status, q }));
   const search = useCallback(
     (text: string) => void navigate({ search: (old) => ({ ...old, q: text || undefined }), replace: true }),
+    [navigate],
+  );
+  const columns = useMemo(
+    () => messageColumns((id) => void navigate({ search: (old) => ({ ...old, message: id }), resetScroll: false })),
     [navigate],
   );
   const tab = TABS.find((each) => each.value === status)?.value ?? "sent";
@@ -56,9 +58,9 @@ export function SentPage() {
       </div>
       <Panel flush>
         <QueryState
-          query={query}
+          query={first}
           what="The history"
-          isEmpty={() => rows.length === 0 && !query.hasNextPage}
+          isEmpty={() => isEmpty}
           empty={
             q !== undefined ? (
               <EmptyState icon={<SearchX aria-hidden />} title="No message fits the search" />
@@ -69,20 +71,7 @@ export function SentPage() {
             )
           }
         >
-          {() => (
-            <DataTable
-              label="Messages"
-              columns={columns(
-                (id) => void navigate({ search: (old) => ({ ...old, message: id }), resetScroll: false }),
-              )}
-              rows={rows}
-              rowKey={(row) => row.id}
-              rowHeightPx={64}
-              hasMore={query.hasNextPage}
-              isLoadingMore={query.isFetchingNextPage}
-              onMore={() => void query.fetchNextPage()}
-            />
-          )}
+          {() => <DataTable label="Messages" columns={columns} rows={rows} rowKey={(row) => row.id} rowHeightPx={64} />}
         </QueryState>
       </Panel>
       <MessageDrawer
@@ -93,7 +82,7 @@ export function SentPage() {
   );
 }
 
-function columns(open: (id: string) => void): Array<Column<Message>> {
+function messageColumns(open: (id: string) => void): Array<Column<Message>> {
   return [
     {
       key: "to",

@@ -5,6 +5,7 @@ import { ApiKeysPanel } from "@/features/settings/api-keys-panel";
 import { LimitsPanel } from "@/features/settings/limits-panel";
 import { RelaysPanel } from "@/features/settings/relays-panel";
 import { SendersPanel } from "@/features/settings/senders-panel";
+import { TeamPanel } from "@/features/settings/team-panel";
 import { PageHeader } from "@/ui/panel";
 import { Tabs } from "@/ui/tabs";
 
@@ -15,6 +16,7 @@ const TABS = [
   { value: "relays", label: "Relays" },
   { value: "limits", label: "Limits" },
   { value: "api-keys", label: "API keys" },
+  { value: "team", label: "Team" },
   { value: "account", label: "Account" },
 ] as const;
 type TabName = (typeof TABS)[number]["value"];
@@ -24,6 +26,7 @@ const PANELS = {
   relays: <RelaysPanel />,
   limits: <LimitsPanel />,
   "api-keys": <ApiKeysPanel />,
+  team: <TeamPanel />,
   account: <AccountPanel />,
 } satisfies Record<TabName, ReactElement>;
 

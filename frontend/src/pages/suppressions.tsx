@@ -1,10 +1,10 @@
-import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
 import { SearchX, ShieldBan, ShieldCheck, Trash2 } from "lucide-react";
-import { useCallback, useState } from "react";
-import { allRows } from "@/api/fields";
+import { useCallback, useMemo, useState } from "react";
 import { describeError } from "@/api/http";
-import { createSuppression, deleteSuppression, type Suppression, suppressionsQuery } from "@/api/suppressions";
+import { useLongList } from "@/api/long-list";
+import { createSuppression, deleteSuppression, type Suppression, suppressionsSource } from "@/api/suppressions";
 import { ContactsTabs } from "@/features/contacts/contacts-tabs";
 import { Badge, type Tone } from "@/ui/badge";
 import { Button, IconButton } from "@/ui/button";
@@ -30,10 +30,11 @@ export function SuppressionsPage() {
   const { q } = route.useSearch();
   const navigate = route.useNavigate();
   const queryClient = useQueryClient();
-  const query = useInfiniteQuery(suppressionsQuery(q ?? ""));
-  const rows = allRows(query.data);
+  const { first, isEmpty, rows } = useLongList(suppressionsSource(q ?? ""));
+
   const [isAdding, setIsAdding] = useState(false);
   const [dropping, setDropping] = useState<Suppression | null>(null);
+  const columns = useMemo(() => suppressionColumns(setDropping), []);
   const refresh = () => queryClient.invalidateQueries({ queryKey: ["suppressions"] });
   const search = useCallback(
     (text: string) => void navigate({ search: { q: text || undefined }, replace: true }),
@@ -61,9 +62,9 @@ export function SuppressionsPage() {
         aside={<SearchField label="Search addresses" value={q ?? ""} onSearch={search} />}
       >
         <QueryState
-          query={query}
+          query={first}
           what="The suppressions"
-          isEmpty={() => rows.length === 0}
+          isEmpty={() => isEmpty}
           empty={
             q !== undefined ? (
               <EmptyState icon={<SearchX aria-hidden />} title="No such address is suppressed" />
@@ -74,17 +75,7 @@ export function SuppressionsPage() {
             )
           }
         >
-          {() => (
-            <DataTable
-              label="Suppressions"
-              columns={suppressionColumns(setDropping)}
-              rows={rows}
-              rowKey={(row) => row.id}
-              hasMore={query.hasNextPage}
-              isLoadingMore={query.isFetchingNextPage}
-              onMore={() => void query.fetchNextPage()}
-            />
-          )}
+          {() => <DataTable label="Suppressions" columns={columns} rows={rows} rowKey={(row) => row.id} />}
         </QueryState>
       </Panel>
       {isAdding ? (

@@ -45,7 +45,14 @@ export function campaign(changes: Record<string, unknown> = {}) {
     text: null,
     sender_id: "snd_1",
     sender: { name: "Harbour Books", email: "hello@harbour.example" },
-    audience: { kind: "import", import_id: "imp_1", list_ids: null, contact_count: null },
+    audience: {
+      kind: "import",
+      import_id: "imp_1",
+      list_ids: null,
+      contact_count: null,
+      label: "customers.csv",
+      columns: ["city", "first_name"],
+    },
     pacing: "burst",
     uncertain_policy: "hold",
     limit: null,
@@ -129,9 +136,13 @@ export const readyDraft = campaign({
 
 export const campaigns = [sendingCampaign, scheduledCampaign, draftCampaign, readyDraft, campaign()];
 
+export const accounts = [{ id: "acc_1", name: "Demo", role: "owner", current: true }];
+
 export const me = {
   user: { id: "usr_1", email: null, name: "Demo visitor", picture_url: null, is_admin: false, created_at: ago(HOUR) },
   account: { id: "acc_1", name: "Demo", demo: true, transport: "sandbox", created_at: ago(HOUR) },
+  role: "owner",
+  accounts,
   permissions: ["admin", "read", "send"],
   scopes: ["admin", "read", "send"],
   demo: true,
@@ -446,6 +457,7 @@ export const forecast = {
   finishes_at: ahead(12.4 * HOUR),
   binding_limit: { scope: "account", limit: 1000, window_s: 3600 },
   per_hour: 1000,
+  faults: [],
 };
 
 export const preview = {
@@ -456,4 +468,51 @@ export const preview = {
   warnings: [
     { code: "no_unsubscribe_link", message: "There is no unsubscribe link in the message: one is put below it." },
   ],
+};
+
+export const audienceContacts = contacts.map(({ id, email, attributes }) => ({ id, email, attributes }));
+
+/** A person who owns two accounts, neither of them a demo. */
+export const owner = {
+  ...me,
+  user: { ...me.user, email: "ada@harbour.example", name: "Ada Vogel" },
+  account: { ...me.account, name: "Harbour Books", demo: false, transport: "smtp" },
+  accounts: [
+    { id: "acc_1", name: "Harbour Books", role: "owner", current: true },
+    { id: "acc_2", name: "Reading Club", role: "member", current: false },
+  ],
+  demo: false,
+};
+
+export const team = [
+  {
+    id: "usr_1",
+    email: "ada@harbour.example",
+    name: "Ada Vogel",
+    role: "owner",
+    joined_at: ago(90 * HOUR),
+    last_login_at: ago(HOUR),
+    pending: false,
+    you: true,
+  },
+  {
+    id: "usr_2",
+    email: "ben@harbour.example",
+    name: "",
+    role: "member",
+    joined_at: ago(5 * HOUR),
+    last_login_at: null,
+    pending: true,
+    you: false,
+  },
+];
+
+export const relayTest = {
+  ok: true,
+  step: "done",
+  detail: "The server takes mail from here.",
+  reply: "221 2.0.0 Bye",
+  tls_version: "TLSv1.3",
+  extensions: ["PIPELINING", "SIZE 35882577", "AUTH PLAIN LOGIN"],
+  duration_ms: 182,
 };

@@ -14,9 +14,9 @@ const VARIANTS = {
 } satisfies Record<ButtonVariant, string>;
 
 const SIZES = {
-  small: "h-8 px-2.5 text-[0.8125rem] gap-1.5 rounded-lg",
+  small: "h-8 px-2.5 text-[0.8125rem] gap-1.5 rounded-lg pointer-coarse:h-10",
   medium: "h-10 px-4 text-sm gap-2 rounded-[0.625rem]",
-  icon: "size-9 rounded-[0.625rem]",
+  icon: "size-9 shrink-0 rounded-[0.625rem] pointer-coarse:size-10",
 } as const;
 
 const OFF = "!bg-hover !text-ink-3 !border-line-2 !shadow-none !cursor-not-allowed";

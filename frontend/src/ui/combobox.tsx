@@ -27,11 +27,11 @@ export function Combobox({ value, options, onChange, ids, className }: ComboboxP
       <div className={cx("control flex items-center pr-2", className)}>
         <Base.Input
           {...ids}
-          className="h-full min-h-9 w-full min-w-0 bg-transparent px-3 text-sm text-ink outline-none"
+          className="h-full min-h-[2.375rem] w-full min-w-0 bg-transparent px-3 text-sm text-ink outline-none"
         />
         <Base.Trigger
           aria-label="Show the choices"
-          className="grid size-7 place-items-center rounded-md text-ink-3 hover:bg-hover"
+          className="grid size-7 shrink-0 place-items-center rounded-md text-ink-3 hover:bg-hover pointer-coarse:-mr-2 pointer-coarse:size-10"
         >
           <ChevronsUpDown aria-hidden className="size-4" />
         </Base.Trigger>
@@ -45,7 +45,7 @@ export function Combobox({ value, options, onChange, ids, className }: ComboboxP
                 <Base.Item
                   key={option.value}
                   value={option}
-                  className="flex cursor-default items-center gap-2 rounded-lg py-1.5 pr-3 pl-2 text-sm text-ink outline-none data-highlighted:bg-accent-soft"
+                  className="flex cursor-default items-center gap-2 rounded-lg py-1.5 pr-3 pl-2 text-sm pointer-coarse:py-2.5 text-ink outline-none data-highlighted:bg-accent-soft"
                 >
                   <span className="w-4 shrink-0">
                     <Base.ItemIndicator>

@@ -1,6 +1,8 @@
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
-import { type ReactNode, useEffect, useLayoutEffect, useRef, useState } from "react";
+import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { cx } from "@/lib/cx";
+import { formatCount } from "@/lib/format";
+import { Button } from "@/ui/button";
 
 export type Column<Row> = {
   key: string;
@@ -15,16 +17,30 @@ export type Column<Row> = {
   from?: "sm" | "md" | "lg";
 };
 
+/** Rows that are not all here: those on the screen are asked for, and come. */
+export type RowSource<Row> = {
+  count: number;
+  isComplete: boolean;
+  /** What is shown was asked for before: the answer to the present question is on its way. */
+  isOld: boolean;
+  at: (index: number) => Row | undefined;
+  onRange: (first: number, last: number) => void;
+  failure: { reason: string; retry: () => void } | null;
+};
+
 type DataTableProps<Row> = {
   label: string;
   columns: ReadonlyArray<Column<Row>>;
-  rows: ReadonlyArray<Row>;
+  rows: ReadonlyArray<Row> | RowSource<Row>;
   rowKey: (row: Row) => string;
   rowHeightPx?: number;
   hasMore?: boolean | undefined;
   isLoadingMore?: boolean | undefined;
   onMore?: () => void;
 };
+
+/** No browser draws a taller element right: Firefox ends at 17.8 million pixels, Chromium at 33.5 million. */
+const HEIGHT_MAX_PX = 15_000_000;
 
 const WIDTHS = { sm: 640, md: 768, lg: 1024 } as const;
 
@@ -33,34 +49,49 @@ const WIDTHS = { sm: 640, md: 768, lg: 1024 } as const;
  * The window scrolls, so that the page has one scrollbar; the next page is fetched before its rows are reached.
  */
 export function DataTable<Row>(props: DataTableProps<Row>) {
-  const { label, rows, rowKey, rowHeightPx = 56, hasMore, isLoadingMore, onMore } = props;
+  const { label, rowKey, rowHeightPx = 56, isLoadingMore } = props;
   const columns = useVisibleColumns(props.columns);
+  const rows = toSource(props);
+  const rowsMax = Math.floor(HEIGHT_MAX_PX / rowHeightPx);
+  const count = Math.min(rows.count, rowsMax);
   const body = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {
     if (body.current) setTop(body.current.getBoundingClientRect().top + window.scrollY);
   }, []);
   const virtualizer = useWindowVirtualizer({
-    count: rows.length,
+    count,
     estimateSize: () => rowHeightPx,
     overscan: 12,
     scrollMargin: top,
   });
   const items = virtualizer.getVirtualItems();
+  const keys = new Set<string>();
+  const first = items.at(0)?.index ?? 0;
   const last = items.at(-1)?.index ?? 0;
-  const isNearEnd = rows.length > 0 && last >= rows.length - 30;
+  const { onRange } = rows;
+  useEffect(() => onRange(first, last), [onRange, first, last]);
+  const { hasMore, onMore } = props;
+  const isNearEnd = count > 0 && last >= count - 30;
   useEffect(() => {
     if (isNearEnd && hasMore && !isLoadingMore) onMore?.();
   }, [isNearEnd, hasMore, isLoadingMore, onMore]);
-  const grid = { gridTemplateColumns: columns.map((column) => column.width).join(" ") };
+  const tracks = columns.map((column) => column.width).join(" ");
+  const grid = { gridTemplateColumns: tracks };
   return (
     // biome-ignore lint/a11y/useSemanticElements: virtual rows need positions that a <table> cannot have
-    <div role="table" aria-label={label} aria-rowcount={hasMore ? -1 : rows.length + 1} className="min-w-0">
+    <div
+      role="table"
+      aria-label={label}
+      aria-rowcount={rows.isComplete ? rows.count + 1 : -1}
+      aria-busy={rows.isOld || undefined}
+      className={cx("min-w-0 transition-opacity", rows.isOld && "opacity-50")}
+    >
       {/* biome-ignore lint/a11y/useSemanticElements: see above */}
       <div role="rowgroup" className="border-b border-line-2">
         {/* biome-ignore lint/a11y/useSemanticElements: see above */}
         {/* biome-ignore lint/a11y/useFocusableInteractive: a header row takes no focus */}
-        <div role="row" style={grid} className="grid h-10 items-center gap-4 px-5">
+        <div role="row" style={grid} className="grid h-10 items-center gap-3 px-5 sm:gap-4">
           {columns.map((column) => (
             // biome-ignore lint/a11y/useSemanticElements: see above
             // biome-ignore lint/a11y/useFocusableInteractive: a header cell takes no focus
@@ -77,30 +108,85 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
       {/* biome-ignore lint/a11y/useSemanticElements: see above */}
       <div ref={body} role="rowgroup" className="relative" style={{ height: virtualizer.getTotalSize() }}>
         {items.map((item) => {
-          const row = rows[item.index];
-          if (row === undefined) return null;
+          const row = rows.at(item.index);
+          // While a list changes, two of its pages may hold the same row for a moment.
+          const key = row === undefined || keys.has(rowKey(row)) ? String(item.index) : rowKey(row);
+          keys.add(key);
           return (
-            // biome-ignore lint/a11y/useSemanticElements: see above
-            // biome-ignore lint/a11y/useFocusableInteractive: the link or button in the row takes the focus
-            <div
-              key={rowKey(row)}
-              role="row"
-              aria-rowindex={item.index + 2}
-              style={{ ...grid, height: rowHeightPx, transform: `translateY(${item.start - top}px)` }}
-              className="absolute inset-x-0 top-0 grid items-center gap-4 border-b border-line-2 px-5 text-sm transition-colors hover:bg-hover"
-            >
-              {columns.map((column) => (
-                // biome-ignore lint/a11y/useSemanticElements: see above
-                <div key={column.key} role="cell" className={cx("min-w-0", column.align === "end" && "num text-right")}>
-                  {column.cell(row)}
-                </div>
-              ))}
-            </div>
+            <TableRow
+              key={key}
+              row={row}
+              columns={columns}
+              tracks={tracks}
+              index={item.index}
+              topPx={item.start - top}
+              heightPx={rowHeightPx}
+            />
           );
         })}
       </div>
-      {isLoadingMore ? <p className="px-5 py-3 text-center text-xs text-ink-3">Loading more…</p> : null}
+      {rows.failure ? (
+        <p role="alert" className="flex flex-wrap items-center justify-center gap-3 px-5 py-3 text-sm text-bad-text">
+          {rows.failure.reason}
+          <Button size="small" onClick={rows.failure.retry}>
+            Try again
+          </Button>
+        </p>
+      ) : isLoadingMore ? (
+        <p className="px-5 py-3 text-center text-xs text-ink-3">Loading more…</p>
+      ) : rows.count > rowsMax ? (
+        <p className="px-5 py-3 text-center text-sm text-ink-2">
+          These are the first {formatCount(rowsMax)}. Search to see the others.
+        </p>
+      ) : null}
     </div>
+  );
+}
+
+const nothing = () => undefined;
+
+function toSource<Row>({ rows, hasMore }: DataTableProps<Row>): RowSource<Row> {
+  if ("onRange" in rows) return rows;
+  return {
+    count: rows.length,
+    isComplete: !hasMore,
+    isOld: false,
+    at: (index) => rows[index],
+    onRange: nothing,
+    failure: null,
+  };
+}
+
+type TableRowProps<Row> = {
+  row: Row | undefined;
+  columns: ReadonlyArray<Column<Row>>;
+  tracks: string;
+  index: number;
+  topPx: number;
+  heightPx: number;
+};
+
+/** One row; grey lines while it is on its way. Made once, however far the page is scrolled. */
+function TableRow<Row>({ row, columns, tracks, index, topPx, heightPx }: TableRowProps<Row>) {
+  return useMemo(
+    () => (
+      // biome-ignore lint/a11y/useSemanticElements: virtual rows need positions that a <table> cannot have
+      // biome-ignore lint/a11y/useFocusableInteractive: the link or button in the row takes the focus
+      <div
+        role="row"
+        aria-rowindex={index + 2}
+        style={{ gridTemplateColumns: tracks, height: heightPx, transform: `translateY(${topPx}px)` }}
+        className="absolute inset-x-0 top-0 grid items-center gap-3 border-b sm:gap-4 border-line-2 px-5 text-sm transition-colors hover:bg-hover"
+      >
+        {columns.map((column) => (
+          // biome-ignore lint/a11y/useSemanticElements: see above
+          <div key={column.key} role="cell" className={cx("min-w-0", column.align === "end" && "num text-right")}>
+            {row === undefined ? <span className="block h-3 w-2/3 rounded bg-line-2" /> : column.cell(row)}
+          </div>
+        ))}
+      </div>
+    ),
+    [row, columns, tracks, index, topPx, heightPx],
   );
 }
 
@@ -111,7 +197,10 @@ function useVisibleColumns<Row>(columns: ReadonlyArray<Column<Row>>): ReadonlyAr
     window.addEventListener("resize", update);
     return () => window.removeEventListener("resize", update);
   }, []);
-  return columns.filter((column) => column.from === undefined || width >= WIDTHS[column.from]);
+  return useMemo(
+    () => columns.filter((column) => column.from === undefined || width >= WIDTHS[column.from]),
+    [columns, width],
+  );
 }
 
 /** The link or button that a whole row answers to. */

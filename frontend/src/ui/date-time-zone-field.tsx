@@ -21,7 +21,7 @@ export function DateTimeZoneField({ value, onChange, error }: DateTimeZoneFieldP
   }, []);
   return (
     <div className="flex flex-col gap-3">
-      <div className="grid gap-3 sm:grid-cols-[1fr_8rem_minmax(0,1.4fr)]">
+      <div className="grid gap-3 sm:grid-cols-[1fr_9.5rem_minmax(0,1.4fr)]">
         <Field label="Date">
           {(ids) => (
             <Input
@@ -37,6 +37,7 @@ export function DateTimeZoneField({ value, onChange, error }: DateTimeZoneFieldP
             <Input
               {...ids}
               type="time"
+              step={1}
               value={value.time}
               onChange={(event) => onChange({ ...value, time: event.target.value })}
             />

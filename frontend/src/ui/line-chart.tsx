@@ -64,7 +64,7 @@ function chartOptions(element: HTMLElement, series: Series[], heightPx: number):
     height: heightPx,
     cursor: { y: false, points: { size: 7 } },
     legend: { show: false },
-    scales: { y: { range: (_chart, _low, high) => [0, Math.max(1, (high ?? 0) * 1.12)] } },
+    scales: { y: { range: (_chart, _low, high) => [0, niceCeiling(high ?? 0)] } },
     axes: [
       {
         stroke: ink,
@@ -93,6 +93,15 @@ function chartOptions(element: HTMLElement, series: Series[], heightPx: number):
       }),
     ],
   };
+}
+
+/** The upper end of an axis: a round number a little above the highest value, whether that is 0.02 or 20,000. */
+export function niceCeiling(high: number): number {
+  if (!(high > 0)) return 1;
+  const wanted = high * 1.05;
+  const power = 10 ** Math.floor(Math.log10(wanted));
+  const step = [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].find((each) => each * power >= wanted) ?? 10;
+  return Number((step * power).toPrecision(3));
 }
 
 /** A token as a colour that a canvas understands: light-dark() is resolved by the browser itself. */

@@ -24,7 +24,7 @@ export function Menu({ trigger, items }: { trigger: ReactElement; items: Readonl
                 disabled={Boolean(item.disabledReason)}
                 onClick={item.onSelect}
                 className={cx(
-                  "flex max-w-72 cursor-default items-start gap-2.5 rounded-lg px-3 py-2 text-sm outline-none select-none data-highlighted:bg-accent-soft",
+                  "flex max-w-72 cursor-default items-start gap-2.5 rounded-lg px-3 py-2 text-sm outline-none pointer-coarse:py-2.5 select-none data-highlighted:bg-accent-soft",
                   item.danger && !item.disabledReason ? "text-bad-text" : "text-ink",
                 )}
               >

@@ -51,17 +51,25 @@ export function Stat({
   label,
   value,
   hint,
-  tone,
+  isWords,
 }: {
   label: string;
   value: ReactNode;
   hint?: ReactNode;
-  tone?: string;
+  /** Words or a date, which need more room than a number: smaller, and smaller still on a phone. */
+  isWords?: boolean;
 }) {
   return (
     <div className="min-w-0">
       <dt className="text-[0.8125rem] text-ink-2">{label}</dt>
-      <dd className={cx("num mt-0.5 text-xl font-semibold tracking-tight", tone ?? "text-ink")}>{value}</dd>
+      <dd
+        className={cx(
+          "num mt-0.5 font-semibold tracking-tight text-ink",
+          isWords ? "text-[0.9375rem] leading-7 sm:text-lg" : "text-xl",
+        )}
+      >
+        {value}
+      </dd>
       {hint !== undefined ? <dd className="text-xs text-ink-3">{hint}</dd> : null}
     </div>
   );

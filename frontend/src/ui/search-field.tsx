@@ -20,7 +20,7 @@ export function SearchField({ label, value, onSearch }: SearchFieldProps) {
     return () => clearTimeout(timer);
   }, [text, value, onSearch]);
   return (
-    <div className="control flex !min-h-9 w-full items-center gap-2 px-3 sm:w-64">
+    <label className="control flex !min-h-9 w-full cursor-text items-center gap-2 px-3 sm:w-64 pointer-coarse:!min-h-10">
       <Search aria-hidden className="size-4 shrink-0 text-ink-3" />
       <input
         type="search"
@@ -30,6 +30,6 @@ export function SearchField({ label, value, onSearch }: SearchFieldProps) {
         onChange={(event) => setText(event.target.value)}
         className="w-full min-w-0 bg-transparent text-sm text-ink outline-none"
       />
-    </div>
+    </label>
   );
 }

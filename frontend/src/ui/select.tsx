@@ -25,7 +25,7 @@ export function Select<Value extends string>(props: SelectProps<Value>) {
         aria-label={label}
         className={cx(
           "control flex items-center justify-between gap-2 px-3 text-left text-sm text-ink",
-          size === "small" && "!min-h-9",
+          size === "small" && "!min-h-9 pointer-coarse:!min-h-10",
           className,
         )}
       >
@@ -41,7 +41,7 @@ export function Select<Value extends string>(props: SelectProps<Value>) {
               <Base.Item
                 key={option.value}
                 value={option.value}
-                className="flex cursor-default items-center gap-2 rounded-lg py-2 pr-3 pl-2 text-sm text-ink outline-none select-none data-highlighted:bg-accent-soft"
+                className="flex cursor-default items-center gap-2 rounded-lg py-2 pr-3 pl-2 text-sm pointer-coarse:py-2.5 text-ink outline-none select-none data-highlighted:bg-accent-soft"
               >
                 <span className="w-4">
                   <Base.ItemIndicator>

@@ -23,7 +23,7 @@ export function ErrorState({ what, error, onRetry }: ErrorStateProps) {
   );
 }
 
-type EmptyStateProps = { icon: ReactNode; title: string; children?: ReactNode; action?: ReactNode };
+type EmptyStateProps = { icon: ReactNode; title: ReactNode; children?: ReactNode; action?: ReactNode };
 
 /** Nothing here yet, and what to do first. */
 export function EmptyState({ icon, title, children, action }: EmptyStateProps) {
@@ -33,7 +33,7 @@ export function EmptyState({ icon, title, children, action }: EmptyStateProps) {
         {icon}
       </span>
       <div>
-        <p className="font-semibold text-ink">{title}</p>
+        <div className="font-semibold text-ink">{title}</div>
         {children !== undefined ? <div className="mx-auto mt-1 max-w-sm text-sm text-ink-2">{children}</div> : null}
       </div>
       {action}

@@ -1,6 +1,7 @@
 import { Tabs as Base } from "@base-ui/react/tabs";
 import type { ReactNode } from "react";
 import { cx } from "@/lib/cx";
+import { activeTabClass, ScrollRow, tabClass } from "@/ui/scroll-row";
 
 export type Tab<Value extends string> = { value: Value; label: string; count?: number | undefined; icon?: ReactNode };
 
@@ -17,18 +18,12 @@ type TabsProps<Value extends string> = {
 export function Tabs<Value extends string>({ label, value, tabs, onChange, children, className }: TabsProps<Value>) {
   return (
     <Base.Root value={value} onValueChange={(next: Value) => onChange(next)} className={className}>
-      <Base.List
-        aria-label={label}
-        className="flex w-fit max-w-full gap-1 overflow-x-auto rounded-xl border border-line-2 bg-sunken p-1 [scrollbar-width:none]"
-      >
+      <Base.List aria-label={label} render={<ScrollRow />}>
         {tabs.map((tab) => (
           <Base.Tab
             key={tab.value}
             value={tab.value}
-            className={cx(
-              "flex h-8 shrink-0 items-center gap-1.5 rounded-lg border border-transparent px-3 text-[0.8125rem] font-medium text-ink-2 transition-colors hover:text-ink",
-              "data-active:border-line data-active:bg-glass-3 data-active:text-ink data-active:shadow-sm",
-            )}
+            className={(state) => cx(tabClass, state.active && activeTabClass)}
           >
             {tab.icon}
             {tab.label}

@@ -31,7 +31,7 @@ export function CampaignFacts({ campaign, progress }: { campaign: Campaign; prog
         </Notice>
       ) : null}
       <Panel>
-        <dl className="grid grid-cols-2 gap-x-6 gap-y-5 sm:grid-cols-3 lg:grid-cols-5">
+        <dl className="grid grid-cols-2 gap-x-4 gap-y-5 sm:gap-x-6 sm:grid-cols-3 lg:grid-cols-5">
           <Stat
             label="Done"
             value={formatShare(settled, progress.total)}
@@ -48,11 +48,13 @@ export function CampaignFacts({ campaign, progress }: { campaign: Campaign; prog
           />
           <Stat
             label={progress.status === "sent" || progress.status === "cancelled" ? "Finished" : "Will be done"}
+            isWords
             value={progress.finishes_at ? <Time at={progress.finishes_at} /> : "—"}
             hint={progress.finishes_at ? formatRelative(progress.finishes_at, now) : undefined}
           />
           <Stat
             label="Began"
+            isWords
             value={progress.started_at ? <Time at={progress.started_at} /> : "—"}
             hint={progress.started_at ? formatRelative(progress.started_at, now) : "not yet"}
           />
@@ -76,5 +78,11 @@ function Lateness({ lateness }: { lateness: CampaignProgress["lateness_ms"] }) {
     lateness.p99 === null || lateness.p99 === undefined ? null : `p99 ${formatMs(lateness.p99)}`,
     lateness.max === null || lateness.max === undefined ? null : `worst ${formatMs(lateness.max)}`,
   ].filter((part) => part !== null);
-  return <Stat label="Lateness, median" value={formatMs(lateness.p50)} hint={worst.join(" · ")} />;
+  const hint = worst.map((part, at) => (
+    <span key={part} className="whitespace-nowrap">
+      {at > 0 ? " · " : ""}
+      {part}
+    </span>
+  ));
+  return <Stat label="Lateness, median" value={formatMs(lateness.p50)} hint={hint} />;
 }

@@ -72,12 +72,13 @@ function toSeries(data: Throughput | undefined): { times: number[]; series: Seri
     }
     push(at, point);
   }
-  // A slow campaign second by second is a comb of zeros and ones: its mean tells more.
-  const isSlow = data?.step_s === 1 && times.length > SMOOTH_S && Math.max(...sent, ...failed) < 5;
-  const shown = (values: number[]) => (isSlow ? movingMean(values, SMOOTH_S) : values);
+  // A slow campaign step by step is a comb of a few messages and none: its mean tells more.
+  const stepS = data?.step_s ?? 1;
+  const isSlow = times.length > SMOOTH_STEPS && Math.max(...sent, ...failed) * stepS < FEW_PER_STEP;
+  const shown = (values: number[]) => (isSlow ? movingMean(values, SMOOTH_STEPS) : values);
   return {
     times,
-    meanS: isSlow ? SMOOTH_S : (data?.step_s ?? 1),
+    meanS: isSlow ? SMOOTH_STEPS * stepS : stepS,
     series: [
       { label: "sent", token: "--accent", values: shown(sent) },
       { label: "failed", token: "--bad", values: shown(failed) },
@@ -86,7 +87,9 @@ function toSeries(data: Throughput | undefined): { times: number[]; series: Seri
   };
 }
 
-const SMOOTH_S = 10;
+/** Below so many messages in a step, chance decides how high it is. */
+const FEW_PER_STEP = 5;
+const SMOOTH_STEPS = 10;
 
 /** The mean of each value and those before it. */
 function movingMean(values: number[], width: number): number[] {

@@ -79,7 +79,7 @@ function describeAudience(campaign: Campaign, filename: string | undefined): str
     case "import":
       return filename || "an imported file";
     case "lists":
-      return plural(campaign.audience.list_ids.length, "list");
+      return campaign.audience.label || plural(campaign.audience.list_ids.length, "list");
     case "contacts":
       return "what you pasted";
     case undefined:

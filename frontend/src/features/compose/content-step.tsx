@@ -6,7 +6,7 @@ import type { Campaign } from "@/api/campaigns";
 import { describeError } from "@/api/http";
 import { sendersQuery } from "@/api/senders";
 import { createTemplate, fetchTemplate, templatesQuery } from "@/api/templates";
-import { useAudienceTags } from "@/features/compose/use-audience";
+import { audienceTags } from "@/features/compose/use-audience";
 import type { Draft } from "@/features/compose/use-draft";
 import { hasOpenTag, unknownTags } from "@/lib/merge-tags";
 import { Button } from "@/ui/button";
@@ -38,7 +38,7 @@ const NOT_RICH = /<(table|style|html|head|center|div|section|font|svg)\b/i;
 /** What they get. */
 export function ContentStep({ campaign, draft }: { campaign: Campaign; draft: Draft }) {
   const { fields, faults, set } = draft;
-  const tags = useAudienceTags(campaign);
+  const tags = audienceTags(campaign);
   const insert = useRef<((text: string) => void) | null>(null);
   const subject = useRef<HTMLInputElement>(null);
   const preview = useRef<HTMLInputElement>(null);
@@ -66,7 +66,7 @@ export function ContentStep({ campaign, draft }: { campaign: Campaign; draft: Dr
   return (
     <div className="flex flex-col gap-5">
       <div className="flex flex-wrap items-center justify-between gap-3">
-        <TagChips tags={tags} onInsert={(tag) => insert.current?.(`{{ ${tag} }}`)} />
+        <TagChips tags={tags ?? []} onInsert={(tag) => insert.current?.(`{{ ${tag} }}`)} />
         <Templates draft={draft} onReplaced={() => setEdition(edition + 1)} />
       </div>
       <Field
@@ -127,7 +127,7 @@ function TagChips({ tags, onInsert }: { tags: string[]; onInsert: (tag: string) 
           aria-label={`Insert the merge tag ${tag}`}
           onMouseDown={(event) => event.preventDefault()}
           onClick={() => onInsert(tag)}
-          className="rounded-md border border-line-2 bg-glass-2 px-2 py-0.5 font-mono text-xs text-accent-text transition-colors hover:border-accent hover:bg-accent-soft"
+          className="rounded-md border border-line-2 bg-glass-2 px-2 py-0.5 font-mono text-xs text-accent-text transition-colors pointer-coarse:min-h-10 pointer-coarse:px-3 hover:border-accent hover:bg-accent-soft"
         >
           {tag}
         </button>
@@ -251,10 +251,11 @@ function Body({ draft, onReady }: { draft: Draft; onReady: (insert: (text: strin
 }
 
 /** What a person should know before anybody else sees it. */
-function Hints({ draft, tags }: { draft: Draft; tags: string[] }) {
+function Hints({ draft, tags }: { draft: Draft; tags: string[] | null }) {
   const { subject, preview_text, html, text } = draft.fields;
   const all = [subject, preview_text, html, text].join("\n");
-  const unknown = hasOpenTag(all) ? [] : unknownTags(all, tags);
+  // Without an audience nothing is unknown yet.
+  const unknown = tags === null || hasOpenTag(all) ? [] : unknownTags(all, tags);
   const hasUnsubscribe = /unsubscribe_url/.test(html + text);
   return (
     <div className="flex flex-col gap-2">

@@ -1,9 +1,7 @@
-import { useInfiniteQuery, useMutation, useQuery } from "@tanstack/react-query";
+import { useMutation, useQuery } from "@tanstack/react-query";
 import { Monitor, SendHorizontal, Smartphone, TriangleAlert } from "lucide-react";
 import { useState } from "react";
-import { type Campaign, type Preview, previewQuery, sendTest } from "@/api/campaigns";
-import { contactsQuery } from "@/api/contacts";
-import { allRows } from "@/api/fields";
+import { audienceQuery, type Campaign, type Preview, previewQuery, sendTest } from "@/api/campaigns";
 import { describeError } from "@/api/http";
 import { meQuery } from "@/api/me";
 import { sendersQuery } from "@/api/senders";
@@ -117,15 +115,14 @@ type ContactChoiceProps = {
 
 function ContactChoice({ campaign, contactId, onChoose }: ContactChoiceProps) {
   const [q, setQ] = useState("");
-  const listId = campaign.audience?.kind === "lists" ? campaign.audience.list_ids[0] : undefined;
-  const query = useInfiniteQuery(contactsQuery({ q: q || undefined, list_id: listId }));
-  const contacts = allRows(query.data).slice(0, 6);
-  const row = "block w-full truncate rounded-lg px-3 py-2 text-left text-sm transition-colors";
+  const query = useQuery(audienceQuery(campaign.id, q, JSON.stringify(campaign.audience)));
+  const contacts = query.data?.data ?? [];
+  const row = "block w-full truncate rounded-lg px-3 py-2 text-left text-sm transition-colors pointer-coarse:py-2.5";
   return (
     <section aria-label="Preview as" className="flex flex-col gap-2">
       <h3 className="text-sm font-semibold">Preview as</h3>
-      <div className="[&>div]:w-full">
-        <SearchField label="Search contacts" value={q} onSearch={setQ} />
+      <div className="[&>label]:w-full">
+        <SearchField label="Search the audience" value={q} onSearch={setQ} />
       </div>
       <ul className="inset-panel flex flex-col p-1">
         <li>
@@ -141,6 +138,10 @@ function ContactChoice({ campaign, contactId, onChoose }: ContactChoiceProps) {
             The first of the audience
           </button>
         </li>
+        {query.error ? <li className="px-3 py-2 text-sm text-bad-text">{describeError(query.error)}</li> : null}
+        {q !== "" && query.data?.data.length === 0 ? (
+          <li className="px-3 py-2 text-sm text-ink-2">Nobody in the audience fits.</li>
+        ) : null}
         {contacts.map((contact) => (
           <li key={contact.id}>
             <button

@@ -154,7 +154,7 @@ function Tool({ icon: Icon, label, on, act }: { icon: LucideIcon; label: string;
         onMouseDown={(event) => event.preventDefault()}
         onClick={act}
         className={cx(
-          "grid size-8 place-items-center rounded-lg transition-colors",
+          "grid size-8 place-items-center rounded-lg transition-colors pointer-coarse:size-10",
           on ? "bg-accent-soft text-accent-text" : "text-ink-2 hover:bg-hover hover:text-ink",
         )}
       >

@@ -12,7 +12,7 @@ import {
 } from "@/api/campaigns";
 import { describeError } from "@/api/http";
 import { announceLaunch } from "@/features/compose/launch-undo";
-import type { Draft } from "@/features/compose/use-draft";
+import { asSentence, type Draft } from "@/features/compose/use-draft";
 import { formatCount, formatLimit, formatSpan, plural, viewerZone } from "@/lib/format";
 import { toInstant, toWallTime, type WallTime } from "@/lib/zoned";
 import { Button } from "@/ui/button";
@@ -193,7 +193,8 @@ function ForecastPanel({ campaign, draft, at, version, isTimeValid }: ForecastPa
       });
     },
   });
-  const reason = !isTimeValid ? "Choose a time that exists." : blockedReason(campaign, "launch");
+  const contentFault = forecast.data?.faults.map((fault) => asSentence(fault.detail)).join(" ") || null;
+  const reason = !isTimeValid ? "Choose a time that exists." : (blockedReason(campaign, "launch") ?? contentFault);
   const act = at === null ? "Launch now" : "Schedule";
   return (
     <aside aria-label="Forecast" className="glass sticky top-6 flex flex-col gap-4 p-5">

@@ -86,15 +86,17 @@ function ContactForm({ contact, onClose }: { contact: Contact | null; onClose: (
       ) : (
         <p className="text-sm text-ink-2">A contact since {formatWhen(contact.created_at)}.</p>
       )}
-      <fieldset className="flex flex-col gap-2">
+      <fieldset className="flex flex-col gap-2 max-sm:gap-4">
         <legend className="mb-2 text-sm font-medium">Attributes, for merge tags</legend>
         {rows.map((row) => (
-          <div key={row.key} className="flex items-start gap-2">
-            <div className="w-2/5">
+          // On a phone the name stands over its value: side by side, long names would be cut.
+          <div key={row.key} className="grid grid-cols-[minmax(0,1fr)_auto] gap-2 sm:grid-cols-[2fr_3fr_auto]">
+            <div className="max-sm:col-start-1">
               <Input
                 aria-label="Name"
                 placeholder="first_name"
                 value={row.name}
+                title={row.name}
                 onChange={(event) => change(row.key, { name: event.target.value })}
                 className="font-mono !text-[0.8125rem]"
               />
@@ -106,9 +108,11 @@ function ContactForm({ contact, onClose }: { contact: Contact | null; onClose: (
               aria-label={`Value of ${row.name || "the attribute"}`}
               value={row.value}
               onChange={(event) => change(row.key, { value: event.target.value })}
+              className="max-sm:col-start-1 max-sm:row-start-2"
             />
             <IconButton
-              label="Take away"
+              label={`Take ${row.name || "the attribute"} away`}
+              className="max-sm:col-start-2 max-sm:row-start-1"
               icon={<X aria-hidden className="size-4" />}
               onClick={() => setRows(rows.filter((each) => each.key !== row.key))}
             />

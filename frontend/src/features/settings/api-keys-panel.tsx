@@ -12,6 +12,7 @@ import {
 } from "@/api/api-keys";
 import { describeError } from "@/api/http";
 import { SettingsRow } from "@/features/settings/settings-list";
+import { useSettingsReason } from "@/features/settings/use-rights";
 import { downloads } from "@/lib/paths";
 import { Badge } from "@/ui/badge";
 import { Button } from "@/ui/button";
@@ -26,6 +27,7 @@ import { toast } from "@/ui/toast";
 
 export function ApiKeysPanel() {
   const query = useQuery(apiKeysQuery);
+  const reason = useSettingsReason();
   const queryClient = useQueryClient();
   const [isMaking, setIsMaking] = useState(false);
   const [made, setMade] = useState<NewApiKey | null>(null);
@@ -36,6 +38,7 @@ export function ApiKeysPanel() {
       size="small"
       variant="primary"
       icon={<Plus aria-hidden className="size-3.5" />}
+      disabledReason={reason}
       onClick={() => setIsMaking(true)}
     >
       New key
@@ -86,6 +89,7 @@ export function ApiKeysPanel() {
                   </>
                 }
                 onDelete={() => setDropping(key)}
+                deleteReason={reason}
               />
             ))}
           </ul>

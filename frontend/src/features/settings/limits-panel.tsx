@@ -3,6 +3,7 @@ import { Gauge } from "lucide-react";
 import { useState } from "react";
 import { describeError } from "@/api/http";
 import { type Limit, limitsQuery, updateLimit } from "@/api/limits";
+import { useSettingsReason } from "@/features/settings/use-rights";
 import { formatClock, formatCount, formatLimit } from "@/lib/format";
 import { Button } from "@/ui/button";
 import { Dialog } from "@/ui/dialog";
@@ -15,6 +16,7 @@ import { toast } from "@/ui/toast";
 
 export function LimitsPanel() {
   const query = useQuery(limitsQuery);
+  const reason = useSettingsReason();
   const [editing, setEditing] = useState<Limit | null>(null);
   return (
     <Panel flush title="Limits">
@@ -51,7 +53,7 @@ export function LimitsPanel() {
                     </p>
                   </div>
                 ) : null}
-                <Button size="small" onClick={() => setEditing(limit)}>
+                <Button size="small" disabledReason={reason} onClick={() => setEditing(limit)}>
                   Change
                 </Button>
               </li>

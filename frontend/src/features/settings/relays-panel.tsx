@@ -1,14 +1,24 @@
 import { zodResolver } from "@hookform/resolvers/zod";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Plus, Server } from "lucide-react";
+import { CircleCheck, PlugZap, Plus, Server, TriangleAlert } from "lucide-react";
 import { useState } from "react";
 import { Controller, useForm } from "react-hook-form";
 import * as z from "zod";
 import { placeFaults } from "@/api/form-faults";
 import { describeError } from "@/api/http";
 import { meQuery } from "@/api/me";
-import { createRelay, deleteRelay, type Relay, relaysQuery, updateRelay } from "@/api/relays";
+import {
+  createRelay,
+  deleteRelay,
+  type Relay,
+  type RelayTest,
+  relaysQuery,
+  testRelay,
+  updateRelay,
+} from "@/api/relays";
 import { SettingsRow } from "@/features/settings/settings-list";
+import { useSettingsReason } from "@/features/settings/use-rights";
+import { formatMs } from "@/lib/format";
 import { Badge } from "@/ui/badge";
 import { Button } from "@/ui/button";
 import { Checkbox } from "@/ui/checkbox";
@@ -22,6 +32,7 @@ import { toast } from "@/ui/toast";
 export function RelaysPanel() {
   const query = useQuery(relaysQuery);
   const isDemo = useQuery(meQuery).data?.demo ?? false;
+  const right = useSettingsReason();
   const queryClient = useQueryClient();
   const [editing, setEditing] = useState<Relay | "new" | null>(null);
   const [dropping, setDropping] = useState<Relay | null>(null);
@@ -30,7 +41,7 @@ export function RelaysPanel() {
       size="small"
       variant="primary"
       icon={<Plus aria-hidden className="size-3.5" />}
-      disabledReason={isDemo ? "A demo account sends to the sandbox only." : null}
+      disabledReason={isDemo ? "A demo account sends to the sandbox only." : right}
       onClick={() => setEditing("new")}
     >
       New relay
@@ -53,27 +64,10 @@ export function RelaysPanel() {
         {(relays) => (
           <ul className="divide-y divide-line-2 border-t border-line-2">
             {relays.map((relay) => (
-              <SettingsRow
+              <RelayRow
                 key={relay.id}
-                name={relay.name}
-                title={
-                  <>
-                    {relay.name}
-                    {relay.is_default ? <Badge tone="accent">Default</Badge> : null}
-                    {relay.paused_at ? <Badge tone="warn">Paused</Badge> : null}
-                  </>
-                }
-                text={
-                  <>
-                    <span className="num">
-                      {relay.host}:{relay.port} · {TLS_LABELS[relay.tls] ?? relay.tls}
-                      {relay.username ? ` · ${relay.username}` : ""}
-                    </span>
-                    {relay.pause_reason !== null ? (
-                      <span className="block text-warn-text">{relay.pause_reason}</span>
-                    ) : null}
-                  </>
-                }
+                relay={relay}
+                reason={right}
                 onEdit={() => setEditing(relay)}
                 onDelete={() => setDropping(relay)}
               />
@@ -103,6 +97,103 @@ export function RelaysPanel() {
         Mail of its senders goes through the default from then on.
       </ConfirmDialog>
     </Panel>
+  );
+}
+
+type RelayRowProps = { relay: Relay; reason: string | null; onEdit: () => void; onDelete: () => void };
+
+function RelayRow({ relay, reason, onEdit, onDelete }: RelayRowProps) {
+  const test = useMutation({
+    mutationFn: () => testRelay(relay.id),
+    onError: (error) => toast.error(describeError(error)),
+  });
+  return (
+    <SettingsRow
+      name={relay.name}
+      title={
+        <>
+          {relay.name}
+          {relay.is_default ? <Badge tone="accent">Default</Badge> : null}
+          {relay.paused_at ? <Badge tone="warn">Paused</Badge> : null}
+        </>
+      }
+      text={
+        <>
+          <span className="num wrap-anywhere">
+            {relay.host}:{relay.port} · {TLS_LABELS[relay.tls] ?? relay.tls}
+            {relay.username ? ` · ${relay.username}` : ""}
+          </span>
+          {relay.pause_reason !== null ? <span className="block text-warn-text">{relay.pause_reason}</span> : null}
+        </>
+      }
+      actions={
+        <Button
+          size="small"
+          aria-label={`Test the connection to ${relay.name}`}
+          icon={<PlugZap aria-hidden className="size-3.5" />}
+          busy={test.isPending}
+          disabledReason={reason}
+          onClick={() => test.mutate()}
+        >
+          Test connection
+        </Button>
+      }
+      onEdit={onEdit}
+      editReason={reason}
+      onDelete={onDelete}
+      deleteReason={reason}
+      below={
+        <div role="status" aria-live="polite">
+          {test.isPending ? (
+            <p className="mt-3 text-[0.8125rem] text-ink-2">Connecting to {relay.host}…</p>
+          ) : test.data ? (
+            <TestResult test={test.data} />
+          ) : null}
+        </div>
+      }
+    />
+  );
+}
+
+const STEPS = {
+  resolve: "The name was not found",
+  connect: "No connection",
+  tls: "No encryption",
+  login: "Not signed in",
+  done: "The connection works",
+} satisfies Record<RelayTest["step"], string>;
+
+/** How the test went: how far it came, what to change, and what the server offers. */
+function TestResult({ test }: { test: RelayTest }) {
+  const facts = [
+    { label: "Encryption", value: test.tls_version ?? "none" },
+    { label: "The server's words", value: test.reply },
+    { label: "It offers", value: test.extensions.join(", ") },
+  ].filter((fact) => fact.value !== null && fact.value !== "" && (test.ok || fact.label !== "Encryption"));
+  return (
+    <div className="mt-3 grid gap-3">
+      <Notice
+        tone={test.ok ? "good" : "bad"}
+        icon={
+          test.ok ? <CircleCheck aria-hidden className="size-4" /> : <TriangleAlert aria-hidden className="size-4" />
+        }
+      >
+        <p className="num font-semibold">
+          {STEPS[test.step]}, after {formatMs(test.duration_ms)}
+        </p>
+        <p className="font-normal">{test.detail}</p>
+      </Notice>
+      {facts.length > 0 ? (
+        <dl className="grid gap-x-4 gap-y-1 px-1 text-[0.8125rem] sm:grid-cols-[9rem_minmax(0,1fr)]">
+          {facts.map((fact) => (
+            <div key={fact.label} className="contents">
+              <dt className="text-ink-2">{fact.label}</dt>
+              <dd className="font-mono break-words text-ink max-sm:mb-1">{fact.value}</dd>
+            </div>
+          ))}
+        </dl>
+      ) : null}
+    </div>
   );
 }
 

@@ -9,6 +9,7 @@ import { describeError } from "@/api/http";
 import { relaysQuery } from "@/api/relays";
 import { createSender, deleteSender, type Sender, sendersQuery, updateSender } from "@/api/senders";
 import { SettingsRow } from "@/features/settings/settings-list";
+import { useSettingsReason } from "@/features/settings/use-rights";
 import { Badge } from "@/ui/badge";
 import { Button } from "@/ui/button";
 import { Checkbox } from "@/ui/checkbox";
@@ -21,6 +22,7 @@ import { toast } from "@/ui/toast";
 
 export function SendersPanel() {
   const query = useQuery(sendersQuery);
+  const reason = useSettingsReason();
   const queryClient = useQueryClient();
   const [editing, setEditing] = useState<Sender | "new" | null>(null);
   const [dropping, setDropping] = useState<Sender | null>(null);
@@ -29,6 +31,7 @@ export function SendersPanel() {
       size="small"
       variant="primary"
       icon={<Plus aria-hidden className="size-3.5" />}
+      disabledReason={reason}
       onClick={() => setEditing("new")}
     >
       New sender
@@ -64,7 +67,9 @@ export function SendersPanel() {
                     .join(" · ") || undefined
                 }
                 onEdit={() => setEditing(sender)}
+                editReason={reason}
                 onDelete={() => setDropping(sender)}
+                deleteReason={reason}
               />
             ))}
           </ul>

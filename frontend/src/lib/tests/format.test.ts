@@ -4,6 +4,7 @@ import {
   formatCountdown,
   formatInZone,
   formatLimit,
+  formatRate,
   formatShare,
   formatSpan,
   formatWhen,
@@ -56,4 +57,18 @@ test("a countdown runs in hours, minutes and seconds", () => {
 test("sizes have the unit that people use", () => {
   expect(formatBytes(200_000_000)).toBe("200 MB");
   expect(formatBytes(1500)).toBe("1.5 kB");
+});
+
+test.each([
+  [0, "0"],
+  [0.0028, "0.0028"],
+  [0.33, "0.3"],
+  [830.4, "830"],
+])("%d messages per second read as %s", (rate, text) => {
+  expect(formatRate(rate)).toBe(text);
+});
+
+test("a wall time in a zone shows its seconds when there are some", () => {
+  expect(formatInZone(new Date("2026-11-24T08:00:00Z"), "Europe/Berlin")).toBe("Tuesday 24 Nov 2026, 09:00 Berlin");
+  expect(formatInZone(new Date("2026-11-24T08:00:30Z"), "Europe/Berlin")).toBe("Tuesday 24 Nov 2026, 09:00:30 Berlin");
 });

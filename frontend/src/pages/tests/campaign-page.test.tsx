@@ -88,3 +88,20 @@ test("an unchanged answer is asked for with its ETag and costs no body", async (
   expect(calls.filter((call) => call.path.endsWith("/progress"))[1]?.headers.get("If-None-Match")).toBe('"one"');
   expect(screen.getByText("421 of 1,000")).toBeInTheDocument();
 });
+
+test("a slow campaign's chart shows a mean instead of a comb of ones and zeros", async () => {
+  const start = Date.now() - 100 * 49_000;
+  renderApp("/campaigns/cmp_2", {
+    [`GET ${V}/campaigns/*/throughput`]: ok({
+      step_s: 49,
+      points: Array.from({ length: 90 }, (_, at) => ({
+        at: new Date(start + at * 49_000).toISOString(),
+        sent: 1 + (at % 2),
+        failed: 0,
+        retried: 0,
+      })),
+    }),
+  });
+  expect(await screen.findByText(/mean of 8 min/)).toBeInTheDocument();
+  expect(screen.getByRole("img", { name: /Messages per second. Latest: sent 0.031/ })).toBeInTheDocument();
+});

@@ -1,4 +1,4 @@
-import { screen, waitFor, within } from "@testing-library/react";
+import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { beforeAll, expect, test, vi } from "vitest";
 import { ok, problem } from "@/testing/mock-api";
 import { renderApp, warmUp } from "@/testing/render-app";
@@ -129,5 +129,85 @@ test("a CSV file shows its columns with their guessed meaning, goes up, and beco
   );
   await waitFor(() =>
     expect(calls.find((call) => call.method === "PATCH")?.body).toEqual({ audience: { import_id: "imp_1" } }),
+  );
+});
+
+test("the merge tags are those that the server says the audience has, in any browser", async () => {
+  renderApp("/campaigns/cmp_5/compose?step=content", {
+    [`GET ${V}/campaigns/*`]: ok({
+      ...sample.readyDraft,
+      subject: "Hello {{ first_name }}",
+      audience: { kind: "contacts", contact_count: 2, label: "2 contacts", columns: ["first_name"] },
+    }),
+  });
+  expect(await screen.findByRole("button", { name: "Insert the merge tag first_name" })).toBeInTheDocument();
+  expect(screen.queryByText(/The audience does not have/)).not.toBeInTheDocument();
+});
+
+test("while nobody knows what the audience has, no merge tag is called unknown", async () => {
+  renderApp("/campaigns/cmp_5/compose?step=content", {
+    [`GET ${V}/campaigns/*`]: ok({ ...sample.readyDraft, subject: "Hello {{ first_name }}", audience: null }),
+  });
+  await screen.findByLabelText("Subject");
+  expect(screen.queryByText(/The audience does not have/)).not.toBeInTheDocument();
+});
+
+test("choosing an audience never touches what is written", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose");
+  await user.click(await screen.findByRole("tab", { name: "Lists" }));
+  await user.click(await screen.findByRole("checkbox", { name: /Members/ }));
+  await user.click(screen.getByRole("button", { name: "Use this list" }));
+  await waitFor(() =>
+    expect(calls.filter((call) => call.method === "PATCH").map((call) => call.body)).toEqual([
+      { audience: { list_ids: ["lst_2"] } },
+    ]),
+  );
+});
+
+test("the preview offers the people of the audience, and nobody else", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=preview", {
+    [`GET ${V}/campaigns/*/audience`]: ({ url }) =>
+      ok({
+        data: url.searchParams.get("q") === "zoe" ? [] : sample.audienceContacts.slice(0, 2),
+        next_cursor: null,
+      }),
+  });
+  const people = await screen.findByRole("region", { name: "Preview as" });
+  await user.click(await within(people).findByRole("button", { name: "grace@mail1.example" }));
+  await waitFor(() =>
+    expect(calls.findLast((call) => call.path.endsWith("/preview"))?.body).toEqual({ contact_id: "ctc_1" }),
+  );
+  expect(calls.some((call) => call.path.startsWith(`${V}/contacts`))).toBe(false);
+  await user.type(within(people).getByRole("searchbox"), "zoe");
+  expect(await within(people).findByText("Nobody in the audience fits.")).toBeInTheDocument();
+});
+
+test("what the launch would be refused for is said beforehand", async () => {
+  renderApp("/campaigns/cmp_5/compose?step=schedule", {
+    [`POST ${V}/campaigns/*/forecast`]: ok({
+      ...sample.forecast,
+      faults: [{ pointer: "/subject", detail: "the audience has no {{ nickname }}", code: "unknown_tag" }],
+    }),
+  });
+  expect((await screen.findAllByText("The audience has no {{ nickname }}.")).length).toBeGreaterThan(0);
+  expect(screen.getByRole("button", { name: /^Launch now/ })).toHaveAccessibleDescription(
+    "The audience has no {{ nickname }}.",
+  );
+});
+
+test("a time is chosen to the second, and a day on which the clocks change is explained", async () => {
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=schedule");
+  await user.click(await screen.findByRole("radio", { name: /At a time/ }));
+  fireEvent.change(screen.getByLabelText("Date"), { target: { value: "2027-03-28" } });
+  fireEvent.change(screen.getByLabelText("Time"), { target: { value: "02:30:00" } });
+  expect(screen.getByRole("alert")).toHaveTextContent(
+    "On Sunday 28 Mar 2027 the clocks in Berlin go forward from 02:00 to 03:00, so 02:30 does not exist.",
+  );
+  fireEvent.change(screen.getByLabelText("Time"), { target: { value: "09:00:30" } });
+  expect(screen.getByText("Sunday 28 Mar 2027, 09:00:30 Berlin")).toBeInTheDocument();
+  await waitFor(() =>
+    expect(calls.findLast((call) => call.path.endsWith("/forecast"))?.body).toEqual({
+      scheduled_at: "2027-03-28T07:00:30.000Z",
+    }),
   );
 });

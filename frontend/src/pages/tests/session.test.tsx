@@ -53,8 +53,44 @@ test("a lost connection shows a banner and recovers by itself", async () => {
 
 test("signing out ends the session and shows the sign-in", async () => {
   const { user, router, calls } = renderApp("/");
-  await user.click((await screen.findAllByText("Demo visitor"))[0] ?? document.body);
+  await screen.findAllByText("Demo visitor");
+  await user.click(screen.getAllByText("Demo visitor")[0] ?? document.body);
   await user.click(await screen.findByRole("menuitem", { name: "Sign out" }));
   await waitFor(() => expect(router.state.location.pathname).toBe("/sign-in"));
   expect(calls.some((call) => call.method === "POST" && call.path === "/auth/logout")).toBe(true);
+});
+
+test("a session that ends on the overview needs no way back in the address", async () => {
+  const { router } = renderApp("/", { [`GET ${V}/overview`]: signedOut });
+  await waitFor(() => expect(router.state.location.href).toBe("/sign-in"));
+});
+
+test("a person in two accounts goes to the other one, and everything is asked anew", async () => {
+  let current = "acc_1";
+  const { user, calls } = renderApp("/campaigns", {
+    [`GET ${V}/me`]: () =>
+      ok({
+        ...sample.owner,
+        accounts: sample.owner.accounts.map((each) => ({ ...each, current: each.id === current })),
+        account: { ...sample.owner.account, id: current, name: current === "acc_1" ? "Harbour Books" : "Reading Club" },
+      }),
+    [`POST ${V}/me/account`]: ({ body }) => {
+      current = typeof body === "object" && body !== null && "account_id" in body ? String(body.account_id) : current;
+      return ok(sample.owner);
+    },
+  });
+  await screen.findAllByText("Ada Vogel");
+  await user.click(screen.getAllByText("Ada Vogel")[0] ?? document.body);
+  await user.click(await screen.findByRole("menuitem", { name: "Switch to Reading Club" }));
+  expect(await screen.findByText("Reading Club")).toBeInTheDocument();
+  expect(await screen.findByRole("heading", { name: "Overview" })).toBeInTheDocument();
+  expect(calls.find((call) => call.path.endsWith("/me/account"))?.body).toEqual({ account_id: "acc_2" });
+});
+
+test("with one account there is nothing to switch to", async () => {
+  const { user } = renderApp("/");
+  await screen.findAllByText("Demo visitor");
+  await user.click(screen.getAllByText("Demo visitor")[0] ?? document.body);
+  await screen.findByRole("menuitem", { name: "Sign out" });
+  expect(screen.queryByRole("menuitem", { name: /Switch to/ })).not.toBeInTheDocument();
 });
