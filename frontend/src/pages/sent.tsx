@@ -93,8 +93,9 @@ function messageColumns(open: (id: string) => void): Array<Column<Message>> {
           <button type="button" onClick={() => open(message.id)} className={`${rowTarget} w-full`}>
             {message.to}
           </button>
-          <p className="mt-1 sm:hidden">
+          <p className="mt-1 flex items-center gap-2 text-[0.8125rem] text-ink-3 sm:hidden">
             <MessageBadge status={message.status} />
+            <When message={message} />
           </p>
           <p className="truncate text-[0.8125rem] text-ink-3 max-sm:hidden">
             {message.subject === null ? "of a campaign" : formatTemplate(message.subject)}
@@ -124,10 +125,16 @@ function messageColumns(open: (id: string) => void): Array<Column<Message>> {
       width: "9.5rem",
       align: "end",
       from: "sm",
-      cell: (message) => {
-        const at = message.sent_at ?? message.scheduled_at;
-        return <span className={`${aboveRow} text-ink-2`}>{at ? <Time at={at} /> : "—"}</span>;
-      },
+      cell: (message) => (
+        <span className="text-ink-2">
+          <When message={message} />
+        </span>
+      ),
     },
   ];
+}
+
+function When({ message }: { message: Message }) {
+  const at = message.sent_at ?? message.scheduled_at;
+  return <span className={aboveRow}>{at ? <Time at={at} /> : "—"}</span>;
 }
