@@ -1,10 +1,12 @@
 """Is this text an e-mail address, and how is it written on the wire? Syntax only: nothing is looked up.
 
-email-validator decides; plain ASCII addresses, nearly all of a million-row import, take a path that is a regular
-expression and accepts only what the library accepts too (a property test compares the two): 1.4 against 23 µs.
+email-validator decides; plain ASCII addresses, nearly all of a million-row import, take a path of two regular expressions
+that accepts only what the library accepts too (a property test compares the two): 0.7 against 23 µs. A million people have
+few domains, so each is looked at once.
 """
 
 import re
+from functools import lru_cache
 
 import email_validator
 from email_validator import EmailNotValidError, validate_email
@@ -14,10 +16,11 @@ email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
 ADDRESS_SIZE_MAX = 254  # octets: RFC 5321 § 4.5.3.1.3, a path of 256 with its angle brackets
 
-#: At most 64 octets before the @, labels of 1..63 without "--" (IDNA keeps it for A-labels), a letter at the end.
-_PLAIN = re.compile(
-    r"(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
-    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,62}(?<!-)\.)+(?=[A-Za-z0-9-]{1,63}\Z)[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-))*(?<=[A-Za-z])"
+_LOCAL_SIZE_MAX = 64  # octets: RFC 5321 § 4.5.3.1.1
+_PLAIN_LOCAL = re.compile(r"[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*")
+#: Labels of 1..63 without "--" (IDNA keeps it for A-labels), a letter at the end.
+_PLAIN_DOMAIN = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-)){0,62}(?<!-)\.)+(?=[A-Za-z0-9-]{1,63}\Z)[A-Za-z0-9](?:[A-Za-z0-9]|-(?!-))*(?<=[A-Za-z])"
 )
 _PLAIN_ON_WIRE = re.compile(r"[A-Za-z0-9._+-]{1,64}@[a-z0-9.-]{1,189}")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -34,14 +37,29 @@ def check_address(text: str) -> str | BadAddress:
 
     The part before the @ stays as written: it may be case-sensitive (RFC 5321 § 2.4).
     """
-    if len(text) <= ADDRESS_SIZE_MAX and _PLAIN.fullmatch(text):
-        local, _, domain = text.partition("@")
-        return f"{local}@{domain.lower()}"
+    plain = _read_plain(text)
+    if plain is not None:
+        return plain
     if _FORBIDDEN.search(text):
         return BadAddress("An address cannot contain control characters or line breaks.")
     if len(text) > ADDRESS_SIZE_MAX:
         return BadAddress(f"An address has at most {ADDRESS_SIZE_MAX} characters; this has {len(text)}.")
     return _check_slowly(text)
+
+
+def _read_plain(text: str) -> str | None:
+    """The normalised address, or None when only the library can say whether it is one."""
+    local, _, domain = text.partition("@")
+    if len(text) > ADDRESS_SIZE_MAX or len(local) > _LOCAL_SIZE_MAX or not _PLAIN_LOCAL.fullmatch(local):
+        return None
+    plain_domain = _read_plain_domain(domain)
+    return None if plain_domain is None else f"{local}@{plain_domain}"
+
+
+@lru_cache(maxsize=4096)
+def _read_plain_domain(domain: str) -> str | None:
+    """The domain in lower case, or None when only the library can say."""
+    return domain.lower() if _PLAIN_DOMAIN.fullmatch(domain) else None
 
 
 def is_plain_on_wire(address: str) -> bool:

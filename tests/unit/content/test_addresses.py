@@ -58,9 +58,9 @@ _ALPHABET = string.ascii_letters + string.digits + "..--@@_+!'é"
 @example("a" * 64 + "@b.co")
 @example("a@b.c1")
 def test_the_fast_path_accepts_only_what_the_library_accepts(text: str) -> None:
-    if len(text) > 254 or not addresses._PLAIN.fullmatch(text):
-        return
-    assert validate_email(text, check_deliverability=False, strict=True).normalized == check_address(text)
+    plain = addresses._read_plain(text)
+    if plain is not None:
+        assert validate_email(text, check_deliverability=False, strict=True).normalized == plain == check_address(text)
 
 
 @given(st.text(max_size=300))
