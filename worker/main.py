@@ -13,13 +13,14 @@ import gc
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import procrastinate
 import psycopg
 import structlog
 import uvloop
+from procrastinate.worker import Worker
 
 from app.jobs import Queue
 from app.public_ids import PublicIds
@@ -135,7 +136,7 @@ async def _work(services: WorkerServices) -> int:
         task.add_done_callback(lambda done: _stop_on_failure(done, stop))
     log.info("working", concurrency=services.settings.worker_concurrency)
     try:
-        ended = await asyncio.gather(*(worker.run() for worker in workers.values()), return_exceptions=True)
+        ended = await serve_all(workers.values(), stop)
     finally:
         server.close()
         for task in sides:
@@ -152,6 +153,23 @@ async def _work(services: WorkerServices) -> int:
     for failure in failures:
         log.error("stopped by a failure", error=repr(failure))
     return 1 if failures or not services.stopping.is_set() else 0
+
+
+async def serve_all(workers: Iterable[Worker], stop: Callable[[], None]) -> list[BaseException | None]:
+    """Serve each queue until all have stopped, and return what each ended with.
+
+    One that fails stops the others: a process that serves some of its queues looks alive and is not, so it ends and is
+    started again. Seen when PostgreSQL restarted between the start of the process and the registration of its workers.
+    """
+
+    async def serve(worker: Worker) -> None:
+        try:
+            await worker.run()
+        except BaseException:
+            stop()
+            raise
+
+    return await asyncio.gather(*(serve(worker) for worker in workers), return_exceptions=True)
 
 
 def _make_worker(app: procrastinate.App, queue: Queue, settings: Settings) -> PunctualWorker:
