@@ -6,6 +6,8 @@ Each call is one round trip on one pooled connection. What must be one transacti
 `transaction(pool)`.
 """
 
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -21,7 +23,24 @@ from sql import Query
 AsyncConn = psycopg.AsyncConnection[DictRow]
 AsyncPool = AsyncConnectionPool[AsyncConn]
 
+CHECKED_FOR_S = 1.0
 SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=120s -c idle_in_transaction_session_timeout=60s"
+
+
+class _Connection(psycopg.AsyncConnection[DictRow]):
+    checked_at_s = -math.inf  # monotonic
+
+
+async def _check(conn: AsyncConn) -> None:
+    """A connection that PostgreSQL ended is found out before it is given; one that has just answered is not asked again.
+
+    Asking each time would double the round trips of short statements, and so of small batches.
+    """
+    assert isinstance(conn, _Connection)
+    now_s = time.monotonic()
+    if now_s - conn.checked_at_s > CHECKED_FOR_S:
+        await AsyncConnectionPool.check_connection(conn)
+        conn.checked_at_s = now_s
 
 
 async def _configure(conn: AsyncConn) -> None:
@@ -53,7 +72,8 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         max_idle=300.0,
         reconnect_timeout=600.0,
         configure=_configure,
-        check=AsyncConnectionPool.check_connection,
+        check=_check,
+        connection_class=_Connection,
         kwargs=connection_arguments(application_name),
         open=False,
     )
