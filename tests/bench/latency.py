@@ -9,8 +9,9 @@ from tests.bench.options import Line, Lines, Options, say
 from tests.bench.send import Setup, send
 from tests.bench.stack import Stack, running_stack
 
-DEFAULT_N = 2_000
+DEFAULT_N = 2_500  # a batch for each connection
 CONNECTIONS = 5
+IN_FLIGHT = 16  # messages on a connection, where CHUNKING is offered
 ROUND_TRIP_MS = 20.0
 SINK_RATIO_AT_LEAST = 2
 POSTFIX_RATIO_AT_LEAST = 10  # with CHUNKING, which it offers
@@ -19,33 +20,39 @@ POSTFIX_RATIO_AT_LEAST = 10  # with CHUNKING, which it offers
 def run(options: Options) -> Lines:
     count = options.size(DEFAULT_N)
     with running_stack() as stack:
-        yield from _measure(stack, stack.sink_port, stack.sink_name, count, options.repeats, SINK_RATIO_AT_LEAST)
+        over_sink = Setup(processes=1, connections=CONNECTIONS)
+        yield from _measure(
+            stack, stack.sink_port, stack.sink_name, count, options.repeats, over_sink, SINK_RATIO_AT_LEAST
+        )
         if not postfix.is_available():
             say("latency: no Postfix here (Debian's package postfix, and root): that part is left out")
             return
         with postfix.running_postfix() as port:
-            yield from _measure(stack, port, "postfix", count, options.repeats, POSTFIX_RATIO_AT_LEAST)
+            chunked = Setup(processes=1, connections=CONNECTIONS, in_flight=IN_FLIGHT)
+            yield from _measure(stack, port, "postfix", count, options.repeats, chunked, POSTFIX_RATIO_AT_LEAST)
 
 
-def _measure(stack: Stack, target_port: int, target: str, count: int, repeats: int, at_least: float) -> Lines:
+def _measure(
+    stack: Stack, target_port: int, target: str, count: int, repeats: int, setup: Setup, at_least: float
+) -> Lines:
     proxy, port = stack.start_proxy(target_port, round_trip_ms=ROUND_TRIP_MS)
     measured_ms = round(_round_trip_ms(port), 2)
     ours: list[Line] = []
     theirs: list[Line] = []
     for turn in range(repeats):
         say(f"latency into {target}: turn {turn + 1} of {repeats}")
-        setup = Setup(processes=1, connections=CONNECTIONS)
         ours.append({**send(stack, count=count, setup=setup, smtp_port=port, bench="latency"), "sink": target})
         line = node.run(stack, "nodemailer.mjs", count, CONNECTIONS, smtp_port=port)
         theirs.append({"bench": "latency", "who": "Nodemailer", **line, "sink": target})
     stack.stop(proxy)
     our_line, their_line = ({**combine(lines), "round_trip_ms": measured_ms} for lines in (ours, theirs))
+    our_line["in_flight"] = setup.in_flight
     yield our_line
     yield their_line
     name = "latency, Postfix" if target == "postfix" else "latency, sink"
     yield ratio(
         name, our_line["per_s"], their_line["per_s"], at_least=at_least, ours_per_s=our_line["per_s"],
-        baseline_per_s=their_line["per_s"], n=count, round_trip_ms=measured_ms,
+        baseline_per_s=their_line["per_s"], n=count, round_trip_ms=measured_ms, in_flight=setup.in_flight,
     )  # fmt: skip
 
 

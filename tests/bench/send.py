@@ -23,6 +23,7 @@ class Setup:
     processes: int
     connections: int
     is_ledger_on: bool = True
+    in_flight: int = 1  # messages on a connection, where the server offers CHUNKING
 
     @property
     def module(self) -> str:
@@ -87,7 +88,7 @@ def send(
         stack.rest()
         workers = stack.start_workers(
             setup.processes, module=setup.module, WORKER_CONCURRENCY=str(setup.connections),
-            SMTP_URL=smtp_url(smtp_port or stack.sink_port),
+            SMTP_URL=smtp_url(smtp_port or stack.sink_port, in_flight=setup.in_flight),
         )  # fmt: skip
         campaign_id = launched_campaign(conn, account_id, list_id, in_s=2 + count / 40_000, ahead_s=1e6)
         laid_out = "SELECT materialised_at IS NOT NULL FROM campaigns WHERE campaign_id = %s"

@@ -173,8 +173,8 @@ def running_sink() -> Iterator[tuple[int, str]]:
         sink.wait()
 
 
-def smtp_url(port: int) -> str:
-    return f"smtp://127.0.0.1:{port}?tls=none"
+def smtp_url(port: int, *, in_flight: int = 1) -> str:
+    return f"smtp://127.0.0.1:{port}?tls=none&in_flight={in_flight}"
 
 
 def answers(port: int) -> bool:
