@@ -1,9 +1,9 @@
-// `npm run lock`: after `npm install`, put into the lock file the packages for other platforms that the registry at hand
+// `npm run lock`, or `node complete-lock.mjs FILE`: after `npm install`, put into the lock file the packages for other platforms that the registry at hand
 // does not serve. npm leaves those out silently, and then `npm ci` refuses the lock everywhere. They are only ever fetched
 // on their own platform, by the exact version that is asked for here.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const path = new URL("../package-lock.json", import.meta.url);
+const path = process.argv[2] ?? new URL("../package-lock.json", import.meta.url);
 const lock = JSON.parse(readFileSync(path, "utf8"));
 const OSES = ["android", "darwin", "linux", "win32", "freebsd", "netbsd", "openbsd", "sunos", "aix", "openharmony"];
 const CPUS = ["arm64", "x64", "arm", "ia32", "ppc64", "riscv64", "s390x", "loong64", "mips64el", "wasm32"];
