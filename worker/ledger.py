@@ -112,11 +112,17 @@ class Ledger:
                  result did not count, since this process was taken for dead and its messages went to another; with
                  "overtaken_marked" the mark was given all the same.
         """
+        return await self.hand_over(result, mark)
+
+    def hand_over(self, result: Result | None, mark: Mark | None) -> asyncio.Future[MarkAnswer]:
+        """`exchange`, to be waited for later: several that are handed over in one go are in one group.
+
+        Whoever waits may be cancelled; the entry stays in its group, so what happened on the wire is recorded.
+        """
         entry = _Entry(result, mark, asyncio.get_running_loop().create_future())
         self._pending.append(entry)
         self._wake.set()
-        # Whoever waits may be cancelled; the entry stays in its group, so what happened on the wire is recorded.
-        return await entry.done
+        return entry.done
 
     def record(self, result: Result) -> None:
         """Record a result without waiting; `flush` waits."""

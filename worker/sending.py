@@ -13,9 +13,10 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Literal, NamedTuple, assert_never
 
 from app.content.compiled import CompiledContent, RenderFault
@@ -172,35 +173,68 @@ class Run:
         return self._ending or Ending("done")
 
     async def _send_in_flight(self, connection: SmtpConnection) -> Ending:
-        """`send_on` for a relay that may have several messages under way on one connection (CHUNKING)."""
+        """`send_on` for a relay that may have several messages under way on one connection (CHUNKING).
+
+        All that has been answered is recorded, and as many next ones are marked, in one group: so a commit serves as many
+        messages as are in flight, and its time bounds a connection no more than the round trip does.
+        """
         stream = ChunkedStream(connection)
         flying: deque[Outgoing] = deque()
+        answered: list[Result] = []
+        taking: list[Outgoing] = []
         try:
-            taken = await self._take(None, connection)
-            while taken is not None or flying:
-                if taken is not None:
-                    await self._submit(stream, taken, flying)
-                taken = None
-                if connection.usable and len(flying) < connection.in_flight_max and stream.has_room:
-                    taken = await self._take(None, connection)
-                if taken is None and flying:
+            while True:
+                free = connection.in_flight_max - len(flying) if stream.has_room else 0
+                taking = [] if self._is_overtaken else await self._prepare_some(connection, free)
+                is_last = not taking
+                taking = await self._exchange_some(answered, taking)
+                answered = []
+                while taking:
+                    await self._submit(stream, taking.pop(0), flying)
+                if not flying and is_last:
+                    break
+                while flying and (stream.has_answer or not answered):
                     delivery = await stream.next_delivery()
-                    result = self._judge(flying.popleft().item, delivery)
-                    if connection.usable and not self._is_overtaken:
-                        taken = await self._take(result, connection)
-                    else:
-                        await self._exchange(result)
+                    answered.append(self._judge(flying.popleft().item, delivery))
         except asyncio.CancelledError:
             stream.abandon()
             unknown = DeliveryResult("uncertain", Stage.BODY, None, "this process ended before the relay answered")
-            for outgoing in flying:
-                self._services.ledger.record(self._judge(outgoing.item, unknown))
+            answered += [self._judge(outgoing.item, unknown) for outgoing in flying]
+            for result in answered:  # what was handed over before counts once
+                self._services.ledger.record(result)
+            for outgoing in taking:  # whether or not its mark was given: nothing of it has left
+                self._services.ledger.record(self._result(outgoing.item, "queued", "not_sent", "this process ended"))
             raise
         finally:
             await self._services.limiter.settle(self._lease)
         if not connection.usable:
             return self._ending or Ending("relay", reason=connection.why)
         return self._ending or Ending("done")
+
+    async def _prepare_some(self, connection: SmtpConnection, count: int) -> list[Outgoing]:
+        prepared: list[Outgoing] = []
+        while len(prepared) < count and connection.usable:
+            outgoing = await self._prepare(connection)
+            if outgoing is None:
+                break
+            prepared.append(outgoing)
+        return prepared
+
+    async def _exchange_some(self, results: list[Result], wanted: list[Outgoing]) -> list[Outgoing]:
+        """Record results and ask for marks, all in one group; return those that are marked and may go."""
+        marks = [self._mark(outgoing) for outgoing in wanted]
+        handed_over = [self._services.ledger.hand_over(*pair) for pair in zip_longest(results, marks)]
+        answers = [self._heed(await answer) for answer in handed_over]
+        marked: list[Outgoing] = []
+        for outgoing, answer in zip(wanted, answers, strict=False):  # there may be more results than marks
+            if answer in ("marked", "overtaken_marked"):
+                marked.append(outgoing)
+            else:
+                self._note_refused_mark(answer)
+        if self._is_overtaken:
+            await self._give_up(marked, OVERTAKEN)
+            return []
+        return marked
 
     async def _submit(self, stream: ChunkedStream, outgoing: Outgoing, flying: deque[Outgoing]) -> None:
         """Write one marked message, or record why it was not."""
@@ -213,6 +247,16 @@ class Run:
             flying.append(outgoing)
         else:
             await self._exchange(self._judge(outgoing.item, decided))
+
+    def _mark(self, outgoing: Outgoing) -> Mark:
+        return Mark(outgoing.item.message_id, outgoing.item.attempt, self._epoch)
+
+    def _note_refused_mark(self, answer: MarkAnswer) -> None:
+        """Its permit is free again. A campaign's others would be refused, too; an API message may have been cancelled alone."""
+        self._lease.open -= 1
+        self._lease.free += 1
+        if answer == "stopped" and self._kind == "campaign":
+            self._ending = self._ending or Ending("stopped")
 
     @property
     def _is_stopped(self) -> bool:
@@ -239,21 +283,15 @@ class Run:
                 if result is not None:
                     await self._exchange(result)
                 return None
-            item = outgoing.item
-            answer = await self._exchange(result, Mark(item.message_id, item.attempt, self._epoch))
+            answer = await self._exchange(result, self._mark(outgoing))
             result = None
             if answer == "marked":
                 return outgoing
             if answer == "overtaken_marked":
                 await self._give_up([outgoing], OVERTAKEN)
                 return None
-            self._lease.open -= 1
-            self._lease.free += 1
-            # Of a campaign: all the others would be, too. An API message may have been cancelled on its own.
-            if answer == "stopped" and self._kind == "campaign":
-                self._ending = self._ending or Ending("stopped")
-                return None
-            if answer == "overtaken":
+            self._note_refused_mark(answer)
+            if answer == "overtaken" or self._is_stopped:
                 return None
 
     async def _prepare(self, connection: SmtpConnection) -> Outgoing | None:
@@ -389,7 +427,7 @@ class Run:
             is_api=self._kind == "api",
         )
 
-    async def _give_up(self, marked: list[Outgoing | None], reason: str) -> None:
+    async def _give_up(self, marked: Sequence[Outgoing | None], reason: str) -> None:
         """Take marks back: these messages certainly were not sent."""
         for outgoing in marked:
             if outgoing is not None:
@@ -397,7 +435,9 @@ class Run:
                 await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
 
     async def _exchange(self, result: Result | None, mark: Mark | None = None) -> MarkAnswer:
-        answer = await self._services.ledger.exchange(result, mark)
+        return self._heed(await self._services.ledger.exchange(result, mark))
+
+    def _heed(self, answer: MarkAnswer) -> MarkAnswer:
         if answer in ("overtaken", "overtaken_marked"):
             # This process stood still and was taken for dead: what it had marked is another's to send by now.
             self._is_overtaken = True

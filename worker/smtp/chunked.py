@@ -23,6 +23,7 @@ from worker.smtp.reply import RawReply, Reply
 from worker.smtp.stage import Stage
 from worker.smtp.wire import WireBroken
 
+_REPLIES = 4  # to each message: RSET, MAIL, RCPT, BDAT
 IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -44,6 +45,11 @@ class ChunkedStream:
         """More may be written without filling this process's memory."""
         return sum(self._sizes) < IN_FLIGHT_BYTES_MAX
 
+    @property
+    def has_answer(self) -> bool:
+        """The answer to the oldest message in flight is here, or none will come: `next_delivery` returns at once."""
+        return bool(self._sizes) and (not self._connection.usable or self._wire.unread >= _REPLIES)
+
     def abandon(self) -> None:
         """Close the connection: what is in flight will not be waited for."""
         if self._sizes:
@@ -62,7 +68,7 @@ class ChunkedStream:
         assert envelope.is_canonical or not has_bare_line_end(data)
         mail = self._connection.write_mail(envelope)
         head = b"".join((b"RSET\r\n", mail, write_rcpt(envelope), b"BDAT %d LAST\r\n" % len(data)))
-        if not self._wire.send(head + data, replies=4):
+        if not self._wire.send(head + data, replies=_REPLIES):
             return DeliveryResult("not_sent", Stage.MAIL, None, self._wire.why)
         self._sizes.append(len(data))
         return None

@@ -129,6 +129,11 @@ class Wire(asyncio.Protocol):
         """Nothing owed and nothing half-read: needed before STARTTLS (RFC 3207 § 5: what came before is discarded)."""
         return not self.owed and not self._replies and self._reader.is_empty
 
+    @property
+    def unread(self) -> int:
+        """Replies that have come and wait for `next_reply`."""
+        return len(self._replies)
+
     def send(self, data: bytes, *, replies: int) -> bool:
         """Write, and expect so many replies. Returns False when the connection turned out to be gone: no byte left."""
         if self.is_broken or self.transport.is_closing():
