@@ -76,7 +76,7 @@ bench: setup ## Measure: ONLY=send|api|import|schedule|latency N=…; one JSON l
 	@exec $(PY) -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(N),--n $(N))
 
 chaos: setup ## Kill things at random and count: ROUNDS=… SEED=…; MUTATE=1 breaks the engine on purpose
-	@exec $(PY) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MUTATE),--mutate)
+	@exec $(PY) -m tests.chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(JOBS),--jobs $(JOBS)) $(if $(MUTATE),--mutate)
 
 load: setup ## A million messages, 200 campaigns, 2,000 requests at once: SCALE=0.05 for a taste
 	@exec $(PY) -m tests.chaos.load $(if $(SCALE),--scale $(SCALE))

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool.base import AttemptWithBackoff
 
 from app.domain.errors import Unavailable
 from sql import Query
@@ -38,6 +39,7 @@ def open_pool(
     if is_behind_pooler:
         os.environ["PGTZ"] = "UTC"  # libpq has no other way to say it at the start
         session = {"prepare_threshold": None}
+    AttemptWithBackoff.DELAY_BACKOFF = 1.0  # look for a database that was away each second: see worker/db.py
     return ConnectionPool(
         database_url,
         min_size=min(2, size),

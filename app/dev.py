@@ -131,6 +131,8 @@ def web_arguments(settings: Settings, port: int) -> list[str]:
         # As many requests may wait for a thread. At granian's own 1,024, whoever comes next is not even read from until
         # another client leaves: with 2,000 clients some waited for a minute.
         "--backlog", "4096", "--backpressure", "4096",
+        # Seen on a busy machine: asked to end in the moment after its start, a web process waits for itself for ever.
+        "--workers-kill-timeout", "5",
         "--log-level", "error", "app.wsgi:app",
     ]  # fmt: skip
 

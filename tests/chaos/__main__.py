@@ -1,4 +1,4 @@
-"""`make chaos [ROUNDS=5] [SEED=…] [MUTATE=1]`: kill, cut and flush at random, then count what arrived.
+"""`make chaos [ROUNDS=5] [SEED=…] [JOBS=1] [MUTATE=1]`: kill, cut and flush at random, then count what arrived.
 
 One JSON line for each round on standard output and nothing else there; what breached, and what was done when, on standard
 error. Exit code 1 on any breach, or when a broken engine passes. Round n of SEED=s has the seed "s.n"; SEED=s.n
@@ -8,6 +8,7 @@ with ROUNDS=1 plays that round's plan again.
 import argparse
 import json
 import secrets
+import subprocess
 import sys
 import traceback
 
@@ -24,6 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make chaos")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--seed", default="")
+    parser.add_argument("--jobs", type=int, default=1, help="so many rounds at once, each on a stack of its own")
+    parser.add_argument("--share", default="0/1", help=argparse.SUPPRESS)  # K/J: of J processes this is number K
     parser.add_argument("--mutate", action="store_true", help="break the engine on purpose, and see it caught")
     parser.add_argument("--only", help="with --mutate: one of " + ", ".join(EXPECTED))
     parser.add_argument("--sound", action="store_true", help="with --mutate: the same rounds with nothing broken")
@@ -32,11 +35,26 @@ def main() -> None:
     leave_on_signals()
     if given.mutate:
         sys.exit(mutate(seed, [given.only] if given.only else list(EXPECTED), is_sound=given.sound))
-    sys.exit(play(seed, given.rounds))
+    if given.jobs > 1:
+        sys.exit(play_at_once(seed, given.rounds, given.jobs))
+    sys.exit(play(seed, given.rounds, given.share))
 
 
-def play(seed: str, rounds: int) -> int:
+def play_at_once(seed: str, rounds: int, jobs: int) -> int:
+    command = [sys.executable, "-m", "tests.chaos", "--rounds", str(rounds), "--seed", seed]
+    players = [subprocess.Popen([*command, "--share", f"{number}/{jobs}"]) for number in range(jobs)]
+    try:
+        return max(player.wait() for player in players)
+    finally:
+        for player in players:
+            player.terminate()
+            player.wait()
+
+
+def play(seed: str, rounds: int, share: str) -> int:
     seeds = [seed] if rounds == 1 and "." in seed else [f"{seed}.{number}" for number in range(1, rounds + 1)]
+    first, step = map(int, share.split("/"))
+    seeds = seeds[first::step]
     wrong, done = 0, 0
     while done < len(seeds):
         played, count = play_some(seeds[done : done + ROUNDS_PER_STACK])
