@@ -25,13 +25,13 @@ SMALL = 100  # recipients of a small campaign, at any scale
 EXPAND_PER_S_MIN = 20_000
 SMALL_MAX_S = 10.0
 LATENESS_P99_MAX_MS = 1_000
-API_MAX_MS = 20_000  # the slowest of all: at 2,000 in flight and 400 a second each waits for 5 s
+API_P95_MAX_MS = 5_000
 WAITING_JOBS_MAX = 25_000
-MEMORY_MAX_MB = 150.0  # of a worker; ours is to be 120 for its own sake
+MEMORY_MAX_MB = 120.0  # of a worker
 GROWTH_MAX_MB = 60.0
-CANCEL_PER_S_MIN = 8_000
+CANCEL_PER_S_MIN = 40_000
 #: Messages of small campaigns: each batch of 25 costs some ten round trips to the database beside its own.
-SMALL_BATCHES_PER_S_MIN = 120
+SMALL_BATCHES_PER_S_MIN = 500
 PATIENCE_S = 240.0
 
 
@@ -242,11 +242,11 @@ def api(crowd: Crowd) -> Lines:
     later = datetime.now(UTC) + timedelta(hours=3)
     requests = (_one(secret, f"api-{number}", later) for number in range(count))
     measured = load(here.web_port, requests, connections=in_flight, timeout_s=PATIENCE_S)
-    times_ms, slowest_ms = measured.times_ms, max(measured.times_ms)
+    times_ms, p95_ms = measured.times_ms, percentile(measured.times_ms, 0.95)
     yield _line(
-        f"POST /messages with {in_flight} in flight", slowest_ms <= API_MAX_MS and measured.statuses == {201: count},
-        bound=f"the slowest <= {API_MAX_MS} ms, all accepted", statuses=measured.statuses,
-        p50_ms=round(percentile(times_ms, 0.5)), p95_ms=round(percentile(times_ms, 0.95)), max_ms=round(slowest_ms),
+        f"POST /messages with {in_flight} in flight", p95_ms <= API_P95_MAX_MS and measured.statuses == {201: count},
+        bound=f"p95 <= {API_P95_MAX_MS} ms, all accepted", statuses=measured.statuses,
+        p50_ms=round(percentile(times_ms, 0.5)), p95_ms=round(p95_ms), max_ms=round(max(times_ms)),
         per_s=round(count / measured.seconds),
     )  # fmt: skip
 
