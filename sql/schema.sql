@@ -803,6 +803,7 @@ CREATE TABLE public.memberships (
     user_id bigint NOT NULL,
     role text DEFAULT 'owner'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    entered_at timestamp with time zone,
     CONSTRAINT memberships_role_known CHECK ((role = ANY (ARRAY['owner'::text, 'member'::text])))
 );
 

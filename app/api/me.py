@@ -11,6 +11,7 @@ from app.api.context import caller, etag_json, reading, requires, run_command, s
 from app.api.fields import PublicId
 from app.api.inputs import Input
 from app.auth.sessions import move_session
+from app.clock import utc_now
 from app.db import Conn
 from app.domain.errors import NotFound, NotPermitted
 from app.domain.team import SCOPES_OF, Role
@@ -80,10 +81,10 @@ def choose_account(json_data: AccountChoiceInput) -> Response:
         raise NotPermitted(
             "An API key belongs to one account. Sign in to change between accounts.", code="key_is_bound"
         )
-    number = services().ids.decode("account", json_data.account_id)
+    number, now = services().ids.decode("account", json_data.account_id), utc_now()
 
     def choose(conn: Conn) -> dict[str, Any]:
-        if number is None or not move_session(conn, request, account_id=number):
+        if number is None or not move_session(conn, request, account_id=number, now=now):
             raise NotFound("You are not a member of an account with this id.")
         return _shape_me(conn, account_id=number)
 

@@ -36,7 +36,7 @@ class MemberOutput(BaseModel):
     role: Role
     joined_at: datetime
     last_login_at: datetime | None
-    pending: bool = Field(description="Was added and has never signed in.")
+    pending: bool = Field(description="Has not been in this account yet: name and last sign-in are not told before.")
     you: bool
 
 

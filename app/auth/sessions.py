@@ -81,12 +81,13 @@ def end_session(conn: Conn, request: Request) -> None:
         count(conn, queries.users.delete_session, session_hash=_hash(session_id))
 
 
-def move_session(conn: Conn, request: Request, *, account_id: int) -> bool:
+def move_session(conn: Conn, request: Request, *, account_id: int, now: datetime) -> bool:
     """Have the request's session act in another account. False when its user is not a member there."""
     session_id = _read_cookie(request)
     if session_id is None:
         return False
-    return count(conn, queries.users.move_session, session_hash=_hash(session_id), account_id=account_id) == 1
+    moved = count(conn, queries.users.move_session, session_hash=_hash(session_id), account_id=account_id, now=now)
+    return moved == 1
 
 
 def set_cookie(answer: Response, session_id: str) -> None:

@@ -48,6 +48,7 @@ CREATE TABLE memberships (
     user_id bigint NOT NULL REFERENCES users ON DELETE CASCADE,
     role text NOT NULL DEFAULT 'owner',
     created_at timestamptz NOT NULL DEFAULT now(),
+    entered_at timestamptz, -- when they first acted in this account; until then it knows their address and no more
     PRIMARY KEY (account_id, user_id),
     CONSTRAINT memberships_role_known CHECK (role IN ('owner', 'member'))
 );

@@ -1,19 +1,16 @@
 -- name: list_members :many
--- Who may enter an account, in the order in which they came to this installation.
-SELECT m.user_id, u.email, u.name, m.role, m.created_at AS joined_at, u.last_login_at, u.iss IS NULL AND NOT a.is_demo AS pending
+-- Who may enter an account, in the order in which they came to this installation. Of somebody who has not been in it yet it
+-- sees the address that it let in: anybody's name and habits could be asked for by adding them, otherwise.
+SELECT
+    m.user_id, u.email, m.role, m.created_at AS joined_at, m.entered_at IS NULL AS pending,
+    CASE WHEN m.entered_at IS NULL THEN '' ELSE u.name END AS name,
+    CASE WHEN m.entered_at IS NULL THEN NULL ELSE u.last_login_at END AS last_login_at
 FROM memberships AS m
 JOIN users AS u USING (user_id)
-JOIN accounts AS a USING (account_id)
 WHERE m.account_id = %(account_id)s AND (%(after_id)s::bigint IS NULL OR m.user_id > %(after_id)s::bigint)
+  AND (%(user_id)s::bigint IS NULL OR m.user_id = %(user_id)s::bigint)
 ORDER BY m.user_id
 LIMIT %(row_limit)s;
-
--- name: get_member :maybe
-SELECT m.user_id, u.email, u.name, m.role, m.created_at AS joined_at, u.last_login_at, u.iss IS NULL AND NOT a.is_demo AS pending
-FROM memberships AS m
-JOIN users AS u USING (user_id)
-JOIN accounts AS a USING (account_id)
-WHERE m.account_id = %(account_id)s AND m.user_id = %(user_id)s;
 
 -- name: count_members :one
 SELECT count(*) AS members, count(*) FILTER (WHERE role = 'owner') AS owners

@@ -54,6 +54,11 @@ ON CONFLICT DO NOTHING;
 UPDATE users SET is_admin = true WHERE user_id = %(user_id)s AND NOT is_admin;
 
 -- name: insert_session :count
+-- Begin a session in an account, which from now on knows who it is.  Writes sessions, memberships.
+WITH entered AS (
+    UPDATE memberships SET entered_at = %(now)s
+    WHERE account_id = %(account_id)s AND user_id = %(user_id)s AND entered_at IS NULL
+)
 INSERT INTO sessions (session_hash, user_id, account_id, created_at, expires_at)
 VALUES (%(session_hash)s, %(user_id)s, %(account_id)s, %(now)s, %(expires_at)s);
 
@@ -66,11 +71,17 @@ JOIN memberships AS m USING (account_id, user_id)
 WHERE s.session_hash = %(session_hash)s AND s.expires_at > %(now)s;
 
 -- name: move_session :count
--- Have a session act in another account of its user.
-UPDATE sessions AS s
-SET account_id = m.account_id
-FROM memberships AS m
-WHERE s.session_hash = %(session_hash)s AND m.user_id = s.user_id AND m.account_id = %(account_id)s;
+-- Have a session act in another account of its user, which from now on knows who it is.  Writes sessions, memberships.
+WITH entered AS (
+    UPDATE memberships AS m
+    SET entered_at = coalesce(m.entered_at, %(now)s)
+    FROM sessions AS s
+    WHERE s.session_hash = %(session_hash)s AND m.user_id = s.user_id AND m.account_id = %(account_id)s
+    RETURNING m.account_id
+)
+UPDATE sessions SET account_id = entered.account_id
+FROM entered
+WHERE session_hash = %(session_hash)s;
 
 -- name: delete_session :count
 DELETE FROM sessions WHERE session_hash = %(session_hash)s;

@@ -40,7 +40,8 @@ def enter(api: Api, *, role: str = "owner", email: str | None = None, user_id: i
             sub=secrets.token_hex(4), email=email or f"{secrets.token_hex(4)}@example.test",
         )  # fmt: skip
         api.conn.execute(
-            "INSERT INTO memberships (account_id, user_id, role) VALUES (%s, %s, %s)", (api.account_id, user_id, role)
+            "INSERT INTO memberships (account_id, user_id, role, entered_at) VALUES (%s, %s, %s, now())",
+            (api.account_id, user_id, role),
         )
     cookie = secrets.token_urlsafe(32)
     api.conn.execute(
@@ -97,20 +98,27 @@ def test_who_is_in_the_team_already_is_not_added_again(api: Api) -> None:
     assert api.value("SELECT count(*) FROM users") == 1
 
 
-def test_a_person_who_is_known_here_is_let_in_at_once(api: Api, make_api: Any) -> None:
+def test_a_person_who_is_known_here_is_let_in_at_once_and_known_to_the_account_when_they_enter_it(
+    api: Api, make_api: Any
+) -> None:
     other = make_api()
     known = enter(other, email="known@example.test")
     answer = api.post("/team", {"email": "known@example.test"})
-    assert (answer.status_code, answer.json["id"], answer.json["pending"]) == (201, known.id, False)
-    names = {account["role"]: account["current"] for account in known.call("GET", "/me").json["accounts"]}
-    assert names == {"owner": True, "member": False}
+    assert (answer.status_code, answer.json["id"]) == (201, known.id)
+    # Adding an address tells nothing about whose it is, nor whether they use this installation.
+    assert (answer.json["pending"], answer.json["name"], answer.json["last_login_at"]) == (True, "", None)
+    assert [(row["name"], row["last_login_at"]) for row in api.get("/team").json["data"]] == [("", None)]
+    accounts = {account["role"]: account for account in known.call("GET", "/me").json["accounts"]}
+    assert (accounts["owner"]["current"], accounts["member"]["current"]) == (True, False)
+    assert known.call("POST", "/me/account", {"account_id": accounts["member"]["id"]}).status_code == 200
+    (row,) = api.get("/team").json["data"]
+    assert (row["pending"], row["name"], row["last_login_at"] is None) == (False, "Somebody", False)
 
 
 def test_an_invited_person_comes_in_although_no_domain_may_sign_up(api: Api, settings: Any) -> None:
     api.post("/team", {"email": "Invited@elsewhere.test", "role": "member"})
     who = come_in(api, settings, identity("invited@elsewhere.test"))
     assert who.account_id == api.account_id
-    assert [(row["pending"], row["name"]) for row in api.get("/team").json["data"]] == [(False, "Ada")]
     with pytest.raises(NotPermitted):  # the invitation was for one identity
         come_in(api, settings, identity("invited@elsewhere.test", sub="2"))
 
@@ -124,9 +132,7 @@ def test_somebody_whose_address_changed_to_an_invited_one_is_the_one_invited(
     second.post("/team", {"email": "new@example.test", "role": "member"})
     again = come_in(first, settings, identity("new@example.test"))
     assert (again.user_id, again.account_id) == (who.user_id, first.account_id)
-    assert [(row["id"], row["pending"]) for row in second.get("/team").json["data"]] == [
-        (api.id("user", who.user_id), False)
-    ]
+    assert [(row["id"], row["name"]) for row in second.get("/team").json["data"]] == [(api.id("user", who.user_id), "")]
     assert api.value("SELECT count(*) FROM users") == 1
 
 

@@ -214,7 +214,7 @@ export type MemberPageOutputMemberOutput = {
     /**
      * Pending
      *
-     * Was added and has never signed in.
+     * Has not been in this account yet: name and last sign-in are not told before.
      */
     pending: boolean;
     /**
@@ -268,7 +268,7 @@ export type MemberOutput = {
     /**
      * Pending
      *
-     * Was added and has never signed in.
+     * Has not been in this account yet: name and last sign-in are not told before.
      */
     pending: boolean;
     /**

@@ -119,7 +119,7 @@ function MemberTitle({ member }: { member: Member }) {
       <span className="min-w-0 wrap-anywhere">{nameOf(member)}</span>
       <Badge tone={member.role === "owner" ? "accent" : "idle"}>{member.role === "owner" ? "Owner" : "Member"}</Badge>
       {member.you ? <Badge tone="info">You</Badge> : null}
-      {member.pending ? <Badge tone="warn">Not signed in yet</Badge> : null}
+      {member.pending ? <Badge tone="warn">Not here yet</Badge> : null}
     </>
   );
 }
@@ -151,7 +151,7 @@ function AddDialog({ onClose }: { onClose: () => void }) {
     onSuccess: async (member) => {
       toast.success(
         member.pending
-          ? `${member.email ?? email} is in as soon as they sign in.`
+          ? `${member.email ?? email} may come in as soon as they sign in.`
           : `${nameOf(member)} is in the team.`,
       );
       await queryClient.invalidateQueries({ queryKey: ["team"] });

@@ -40,7 +40,7 @@ test("a relay that refuses says at which step, in whose words, and what to chang
 
 test("a person is added to the team by their address", async () => {
   const { user, calls } = renderApp("/settings?tab=team", asOwner);
-  expect(await screen.findByText("Not signed in yet")).toBeInTheDocument();
+  expect(await screen.findByText("Not here yet")).toBeInTheDocument();
   await user.click(screen.getByRole("button", { name: "Add a person" }));
   const dialog = await screen.findByRole("dialog");
   await user.type(within(dialog).getByLabelText("Email address"), "cleo@harbour.example");
