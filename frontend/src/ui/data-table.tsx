@@ -39,7 +39,8 @@ type DataTableProps<Row> = {
   onMore?: () => void;
 };
 
-/** No browser draws a taller element right: Firefox ends at 17.8 million pixels, Chromium at 33.5 million. */
+/** No browser draws a taller element right (Firefox ends at 17.8 million pixels, Chromium at 33.5 million): a list that is
+ * longer comes in parts. */
 const HEIGHT_MAX_PX = 15_000_000;
 
 const WIDTHS = { sm: 640, md: 768, lg: 1024 } as const;
@@ -53,12 +54,22 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   const columns = useVisibleColumns(props.columns);
   const rows = toSource(props);
   const rowsMax = Math.floor(HEIGHT_MAX_PX / rowHeightPx);
-  const count = Math.min(rows.count, rowsMax);
+  const [part, setPart] = useState(0);
+  const start = part * rowsMax < rows.count ? part * rowsMax : 0;
+  const count = Math.min(rows.count - start, rowsMax);
+  useEffect(() => {
+    if (rows.isOld) setPart(0);
+  }, [rows.isOld]);
+  function show(next: number) {
+    setPart(next);
+    window.scrollTo({ top: 0 });
+  }
   const body = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a later part has a line above its rows
   useLayoutEffect(() => {
     if (body.current) setTop(body.current.getBoundingClientRect().top + window.scrollY);
-  }, []);
+  }, [start]);
   const virtualizer = useWindowVirtualizer({
     count,
     estimateSize: () => rowHeightPx,
@@ -70,7 +81,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   const first = items.at(0)?.index ?? 0;
   const last = items.at(-1)?.index ?? 0;
   const { onRange } = rows;
-  useEffect(() => onRange(first, last), [onRange, first, last]);
+  useEffect(() => onRange(start + first, start + last), [onRange, start, first, last]);
   const { hasMore, onMore } = props;
   const isNearEnd = count > 0 && last >= count - 30;
   useEffect(() => {
@@ -105,12 +116,21 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
           ))}
         </div>
       </div>
+      {start > 0 ? (
+        <p className="flex flex-wrap items-center justify-center gap-3 border-b border-line-2 px-5 py-3 text-sm text-ink-2">
+          This part begins with row {formatCount(start + 1)}.
+          <Button size="small" onClick={() => show(part - 1)}>
+            Show the rows before
+          </Button>
+        </p>
+      ) : null}
       {/* biome-ignore lint/a11y/useSemanticElements: see above */}
       <div ref={body} role="rowgroup" className="relative" style={{ height: virtualizer.getTotalSize() }}>
         {items.map((item) => {
-          const row = rows.at(item.index);
+          const index = start + item.index;
+          const row = rows.at(index);
           // While a list changes, two of its pages may hold the same row for a moment.
-          const key = row === undefined || keys.has(rowKey(row)) ? String(item.index) : rowKey(row);
+          const key = row === undefined || keys.has(rowKey(row)) ? String(index) : rowKey(row);
           keys.add(key);
           return (
             <TableRow
@@ -118,7 +138,7 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
               row={row}
               columns={columns}
               tracks={tracks}
-              index={item.index}
+              index={index}
               topPx={item.start - top}
               heightPx={rowHeightPx}
             />
@@ -134,9 +154,12 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
         </p>
       ) : isLoadingMore ? (
         <p className="px-5 py-3 text-center text-xs text-ink-3">Loading more…</p>
-      ) : rows.count > rowsMax ? (
-        <p className="px-5 py-3 text-center text-sm text-ink-2">
-          These are the first {formatCount(rowsMax)}. Search to see the others.
+      ) : rows.count > start + rowsMax ? (
+        <p className="flex flex-wrap items-center justify-center gap-3 px-5 py-3 text-sm text-ink-2">
+          These are rows {formatCount(start + 1)} to {formatCount(start + rowsMax)}.
+          <Button size="small" onClick={() => show(part + 1)}>
+            Show the next rows
+          </Button>
         </p>
       ) : null}
     </div>
