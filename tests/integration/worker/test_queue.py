@@ -15,10 +15,11 @@ import psycopg
 import pytest
 from procrastinate import exceptions
 from procrastinate.worker import Worker
+from psycopg.rows import dict_row
 
 from tests.integration.worker.conftest import Opened
 from worker import queue as queue_module
-from worker.db import AsyncPool
+from worker.db import AsyncConn, AsyncPool
 from worker.queue import PunctualWorker
 
 #: Enough for what should happen at once on a busy machine, and well below the five seconds of the stock worker's poll.
@@ -35,7 +36,8 @@ both = pytest.mark.parametrize(
 class Scene:
     """A worker on a queue with one task. `began` has the monotonic second of each job's beginning, by its number."""
 
-    pool: AsyncPool
+    #: The test's own connection: the worker's are cut, and one of them may be given once more before that is found out.
+    bystander: AsyncConn
     app: procrastinate.App
     worker: Any
     running: asyncio.Task[Any]
@@ -52,9 +54,8 @@ class Scene:
         )  # fmt: skip
 
     async def execute(self, statement: str, *params: Any) -> Any:
-        async with self.pool.connection() as conn:
-            cursor = await conn.execute(statement.encode(), params)
-            return await cursor.fetchall() if cursor.description else None
+        cursor = await self.bystander.execute(statement.encode(), params)
+        return await cursor.fetchall() if cursor.description else None
 
     async def cut(self, pattern: str = "%") -> None:
         """End the connections whose latest statement is like this, all but the asking one."""
@@ -77,7 +78,9 @@ async def until(fact: Callable[[], Any], timeout_s: float = SOON_S) -> None:
 
 
 @asynccontextmanager
-async def scene(pool: AsyncPool, worker_class: type[Worker], **settings: Any) -> AsyncIterator[Scene]:
+async def scene(
+    pool: AsyncPool, worker_class: type[Worker], bystander: AsyncConn, **settings: Any
+) -> AsyncIterator[Scene]:
     app = procrastinate.App(connector=procrastinate.PsycopgConnector())
     made: Scene
 
@@ -91,7 +94,7 @@ async def scene(pool: AsyncPool, worker_class: type[Worker], **settings: Any) ->
         app, queues=["messages"], concurrency=10, install_signal_handlers=False, delete_jobs="successful",
         fetch_job_polling_interval=POLL_S, **{"update_heartbeat_interval": 0.1, "shutdown_graceful_timeout": 5.0, **settings},
     )  # fmt: skip
-    made = Scene(pool, app, worker, asyncio.create_task(worker.run()))
+    made = Scene(bystander, app, worker, asyncio.create_task(worker.run()))
     made.may_end.set()
     try:
         await until(lambda: worker.worker_id is not None)
@@ -115,7 +118,8 @@ async def listening(made: Scene) -> None:
 
 def play(with_pool: Opened, worker_class: type[Worker], act: Callable[[Scene], Awaitable[Any]], **settings: Any) -> Any:
     async def work(pool: AsyncPool) -> Any:
-        async with scene(pool, worker_class, **settings) as made:
+        bystander = await AsyncConn.connect(pool.conninfo, autocommit=True, row_factory=dict_row)
+        async with bystander, scene(pool, worker_class, bystander, **settings) as made:
             return await asyncio.wait_for(act(made), 60)
 
     return with_pool(work)
