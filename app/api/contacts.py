@@ -66,13 +66,16 @@ class ContactPageOutput(BaseModel):
 @blueprint.input(ContactQuery, location="query")
 @blueprint.output(ContactPageOutput)
 def list_contacts(query_data: ContactQuery) -> Response:
-    """Contacts, newest first"""
+    """Contacts, newest first
+
+    A page of a search that fits few contacts may be short, even empty: go on while `next_cursor` is not null.
+    """
     account_id, page = caller().account_id, read_page(query_data)
     list_id = parse_id("list", query_data.list_id) if query_data.list_id is not None else None
     with reading() as conn:
         if list_id is not None:
             get_list(conn, account_id=account_id, list_id=list_id)
-        rows = reads.list_contacts(
+        found = reads.list_contacts(
             conn,
             account_id=account_id,
             list_id=list_id,
@@ -80,7 +83,10 @@ def list_contacts(query_data: ContactQuery) -> Response:
             after_id=page.after_id,
             limit=page.limit + 1,
         )
-    return etag_json(page_json(rows, page, _shape))
+    shown = page_json(found.rows, page, _shape)
+    if found.looked_until is not None:
+        shown["next_cursor"] = services().ids.encode("cursor", found.looked_until)
+    return etag_json(shown)
 
 
 @blueprint.post("/contacts")

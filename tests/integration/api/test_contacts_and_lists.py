@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from app.reads import contacts as contact_reads
+
 Api = Any  # the fixture of tests/integration/conftest.py
 
 
@@ -69,6 +71,23 @@ def test_contacts_come_by_page_newest_first_and_are_found_by_address_and_name(ap
     assert [row["email"] for row in api.get("/contacts?q=P3@X.test").json["data"]] == ["p3@x.test"]
     assert [row["email"] for row in api.get("/contacts?q=numeral2").json["data"]] == ["p2@x.test"]
     assert api.get("/contacts?q=%25").json["data"] == []
+
+
+def test_a_search_looks_through_so_many_contacts_at_a_time_and_goes_on_where_it_stopped(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contact_reads, "SCAN_LIMIT", 4)
+    for number in range(10):
+        make(api, f"{'rare' if number in (0, 1, 7) else 'p'}{number}@x.test")
+    found, sizes, cursor = [], [], ""
+    while cursor is not None:
+        page = api.get(f"/contacts?q=rare&limit=1{cursor and f'&cursor={cursor}'}").json
+        found += [row["email"] for row in page["data"]]
+        sizes.append(len(page["data"]))
+        cursor = page["next_cursor"]
+        assert len(sizes) < 10
+    assert found == ["rare7@x.test", "rare1@x.test", "rare0@x.test"]
+    assert 0 in sizes, "a page without a match is a page, and not the end"
 
 
 def test_a_list_counts_its_members_through_every_way_in_and_out(api: Api) -> None:
