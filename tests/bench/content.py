@@ -25,16 +25,15 @@ def run(options: Options) -> Lines:
     result: Line = {"bench": "content", "n": count, "html_bytes": len(source.html)}
     result["compile_ms"] = round((time.perf_counter() - started) * 1000, 1)
     now = datetime.now(UTC)
-    for name, eight_bit in (("quoted_printable_us", False), ("eight_bit_us", True)):
-        made = None
-        started = time.process_time()
-        for number in range(count):
-            made = compiled.render(
-                recipient=f"user{number}@example.test", variables={"first_name": "Zoë", "city": "Köln"},
-                message_public_id=f"msg_{number:022d}", unsubscribe_url=f"https://mail.example/u/{number:043d}",
-                date=now, eight_bit=eight_bit, smtputf8=False,
-            )  # fmt: skip
-        result[name] = round((time.process_time() - started) / count * 1e6, 1)
-        assert isinstance(made, RenderedMessage)
-        result["message_bytes"] = len(made.data)
+    made = None
+    started = time.process_time()
+    for number in range(count):
+        made = compiled.render(
+            recipient=f"user{number}@example.test", variables={"first_name": "Zoë", "city": "Köln"},
+            message_public_id=f"msg_{number:022d}", unsubscribe_url=f"https://mail.example/u/{number:043d}",
+            date=now, eight_bit=True, smtputf8=False,
+        )  # fmt: skip
+    result["render_us"] = round((time.process_time() - started) / count * 1e6, 1)
+    assert isinstance(made, RenderedMessage)
+    result["message_bytes"] = len(made.data)
     yield result
