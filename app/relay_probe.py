@@ -18,6 +18,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from app.domain.egress import host_fault, is_public_address, port_fault
+from app.domain.tls import client_context
 from app.settings import RelayAddress
 
 Step = Literal["resolve", "connect", "tls", "login", "done"]
@@ -228,7 +229,7 @@ class _Conversation:
     def _encrypt(self) -> None:
         self.step = "tls"
         assert self._sock is not None
-        context = _tls_context(verify=self.address.verify)
+        context = client_context(verify=self.address.verify)
         try:
             self._sock.settimeout(self._left_s())
             self._sock = wrapped = context.wrap_socket(self._sock, server_hostname=self.address.host)
@@ -359,16 +360,6 @@ def _look_up(host: str, port: int, *, timeout_s: float) -> list[str]:
     if isinstance(found[0], Exception):
         raise found[0]
     return found[0]
-
-
-@cache
-def _tls_context(*, verify: bool) -> ssl.SSLContext:
-    # Made once: reading the system's certificates takes many milliseconds. SSL_CERT_FILE adds an authority.
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _praise(address: RelayAddress, tls_version: str | None) -> str:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from app.domain.outcome import Accepted, Bounced, NotSent, Outcome, Refused, TryLater, Uncertain, decide_outcome
+from app.domain.tls import client_context
 from app.embedded import free_port
 from app.settings import RelayAddress, TlsMode
 from tests.integration.postfix_relay import SINK, SIZE_LIMIT, needs_postfix, needs_sink, running_postfix, wait_for_port
 from tests.integration.smtp.scripted import run
-from worker.smtp import handshake
 from worker.smtp.connection import DeliveryResult, Envelope, RelayUnavailable, SmtpConnection, Timeouts
 
 TIMEOUTS = Timeouts(greeting_s=20, ehlo_s=20, mail_s=20, rcpt_s=20, data_s=20, end_s=20)
@@ -75,7 +75,7 @@ def test_each_answer_of_postfix_is_told_apart_on_one_connection(
 ) -> None:
     port, folder = postfix
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "certificate.pem"))
-    handshake._tls_context.cache_clear()
+    client_context.cache_clear()
     envelopes = [Envelope(mail_from, rcpt_to) for rcpt_to, mail_from, *_ in CASES] * 2
 
     async def scenario() -> None:
@@ -97,7 +97,7 @@ def test_each_answer_of_postfix_is_told_apart_on_one_connection(
         return await open_to(port, tls=tls)
 
     run(scenario())
-    handshake._tls_context.cache_clear()
+    client_context.cache_clear()
 
 
 @needs_postfix

@@ -5,9 +5,9 @@ import base64
 import socket
 import ssl
 from dataclasses import dataclass
-from functools import lru_cache
 
 from app.domain.egress import is_public_address
+from app.domain.tls import client_context
 from app.settings import RelayAddress
 from worker.smtp.reply import Reply
 from worker.smtp.stage import RelayUnavailable, Stage, Timeouts
@@ -51,16 +51,6 @@ class Extensions:
             size_max=size_max or None,  # "SIZE 0" and "SIZE" mean no fixed limit (RFC 1870 § 4)
             auth=frozenset(found.get("AUTH", [])),
         )
-
-
-@lru_cache(maxsize=2)
-def _tls_context(*, verify: bool) -> ssl.SSLContext:
-    # Made once: reading the system's certificates takes many milliseconds. SSL_CERT_FILE adds an authority.
-    context = ssl.create_default_context()
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 async def open_wire(
@@ -112,7 +102,7 @@ async def _connect_to(host: str, address: RelayAddress) -> Wire:
         Wire,
         host,
         address.port,
-        ssl=_tls_context(verify=address.verify) if implicit else None,
+        ssl=client_context(verify=address.verify) if implicit else None,
         server_hostname=address.host if implicit else None,
     )
     return wire
@@ -195,7 +185,7 @@ class _Handshake:
             transport = await asyncio.get_running_loop().start_tls(
                 self._wire.transport,
                 self._wire,
-                _tls_context(verify=self._address.verify),
+                client_context(verify=self._address.verify),
                 server_hostname=self._address.host,
                 ssl_handshake_timeout=self._timeouts.starttls_s,
             )

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,16 +19,6 @@ from worker.smtp.connection import Envelope, RelayUnavailable, SmtpConnection, S
 
 SECRET = "correct horse"
 SIGN_IN = {"username": "someone", "password": SECRET}
-
-
-@pytest.fixture
-def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
-    """A server's TLS context; its certificate is trusted through SSL_CERT_FILE."""
-    context, certificate = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    handshake._tls_context.cache_clear()
-    yield context
-    handshake._tls_context.cache_clear()
 
 
 async def open_to(server: Server) -> SmtpConnection:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,6 @@ from tests.integration.smtp.scripted import Peer, Script, make_certificate, run,
 
 SECRET = "correct horse"
 SIGN_IN = {"username": "someone", "password": SECRET}
-
-
-@pytest.fixture
-def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ssl.SSLContext]:
-    """A server's TLS context; its certificate is trusted through SSL_CERT_FILE."""
-    context, certificate = make_certificate(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    relay_probe._tls_context.cache_clear()
-    yield context
-    relay_probe._tls_context.cache_clear()
 
 
 def probe(script: Script, *, deadline_s: float = 5, **options: Any) -> Probe:
