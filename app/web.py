@@ -1,7 +1,7 @@
 """The web process: builds the Flask application from its settings. `app/wsgi.py` hands it to granian.
 
 Order of a request: request id → same-origin check → route → `@requires` → body → command or read → JSON. Every failure leaves
-through `app/api/errors.py`, every answer gets its security headers here.
+through `app/api/errors.py`, every answer gets its security headers in `app/serving.py`.
 """
 
 import logging
@@ -44,7 +44,7 @@ from app.api.openapi import register_openapi
 from app.auth import routes as auth_routes
 from app.dashboard import register_dashboard
 from app.db import open_pool
-from app.serving import serve_quickly
+from app.serving import serve
 from app.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -60,23 +60,6 @@ BLUEPRINTS = (
     lists.blueprint, suppressions.blueprint, imports.blueprint, senders.blueprint, relays.blueprint, limits.blueprint,
     team.blueprint, inbox.blueprint, overview.blueprint, health.blueprint, unsubscribe.blueprint, auth_routes.blueprint,
 )  # fmt: skip
-
-#: Scripts only from our own files. Styles also inline and pictures from anywhere over https, because a mail's preview in a
-#: sandboxed frame without scripts inherits this policy.
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob: https:; "
-    "font-src 'self' data:; connect-src 'self'; frame-src 'self' blob: data:; manifest-src 'self'; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
-#: On every answer, unless its view said otherwise.
-FIXED_HEADERS = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("X-Frame-Options", "DENY"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-)
-DATA_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
 def create_app(settings: Settings) -> APIFlask:
@@ -95,7 +78,7 @@ def create_app(settings: Settings) -> APIFlask:
         ),
         redis=open_redis(settings.valkey_url),
     )
-    serve_quickly(app)
+    serve(app, over_tls=settings.public_url.startswith("https://"))
     register_errors(app)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -154,20 +137,10 @@ def _begin() -> None:
 
 
 def _finish(answer: Response) -> Response:
-    headers = answer.headers
     if "request_id" in g:
-        headers.add("X-Request-Id", g.request_id)
+        answer.headers.add("X-Request-Id", g.request_id)
         if answer.status_code >= 500 or _is_debugging:
             _log_request(answer)
-    for name, value in FIXED_HEADERS:
-        if name not in headers:
-            headers.add(name, value)
-    if "Content-Security-Policy" not in headers:
-        headers.add("Content-Security-Policy", PAGE_POLICY if answer.mimetype == "text/html" else DATA_POLICY)
-    if services().settings.public_url.startswith("https://"):
-        headers.add("Strict-Transport-Security", "max-age=31536000")
-    if "Cache-Control" not in headers:
-        headers.add("Cache-Control", "no-store")
     return answer
 
 
