@@ -2,9 +2,10 @@
 
 Measured 2026-11-24, POST /messages, share of the web process's time: granian's path for iterators 21 %, which Flask's answers
 take because they are wrapped in one; opening Flask's cookie session 6 %, which only the sign-in with Google needs; eight
-security headers by way of Werkzeug's Headers took 15 µs more than a list does.
+security headers by way of Werkzeug's Headers took 15 µs more than a list does; looking for garbage 2 %.
 """
 
+import gc
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ class SignInSessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         return super().open_session(app, request) if request.path.startswith("/auth/") else self.session_class()
+
+
+def calm_collector() -> None:
+    """The application stays, and hardly anything of a request is garbage in cycles: look less often, at less."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def serve(app: Flask, *, over_tls: bool) -> None:

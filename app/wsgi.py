@@ -2,6 +2,7 @@
 
 import sys
 
+from app.serving import calm_collector
 from app.settings import ConfigError, load_settings
 from app.web import create_app
 
@@ -9,6 +10,7 @@ try:
     _settings = load_settings()
     _settings.require_secret()
     app = create_app(_settings)
+    calm_collector()
 except ConfigError as error:
     sys.stderr.write(f"mailtide: {error}\n")
     raise SystemExit(1) from None
