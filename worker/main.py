@@ -114,6 +114,7 @@ async def _work(services: WorkerServices) -> int:
     batches = workers[Queue.BATCHES]
     services.slot_freed_at = lambda: batches.slot_freed_at
     services.note_slot_freed = batches.note_slot_freed
+    services.others_wait = lambda: batches.has_waiting
 
     def stop() -> None:
         services.stopping.set()

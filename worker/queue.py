@@ -64,6 +64,8 @@ class PunctualWorker(Worker):
         self._rearm = asyncio.Event()
         #: When a slot last became free after all had been taken; monotonic seconds, 0 when never.
         self.slot_freed_at = 0.0
+        #: At the last look, ALARM_MAX_S ago at the most, something was due and no slot was free for it.
+        self.has_waiting = False
 
     def note_slot_freed(self) -> None:
         """Called when a job ends: from here on, lateness is nobody's excuse."""
@@ -132,6 +134,7 @@ class PunctualWorker(Worker):
             row = await self.app.connector.execute_query_one_async(_NEXT_DUE, queues=list(self.queues or ()))
         except exceptions.ConnectorException:
             return None
+        self.has_waiting = row["is_due"] and len(self._running_jobs) >= self.concurrency
         if row["is_due"]:
             # Its NOTIFY may have come while nobody listened: the listener reconnects by itself, and tells nobody.
             self._wake()

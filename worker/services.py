@@ -34,6 +34,8 @@ class WorkerServices:
     note_slot_freed: Callable[[], None] = lambda: None
     #: Monotonic seconds of the latest such moment; 0 when there was none.
     slot_freed_at: Callable[[], float] = lambda: 0.0
+    #: Another batch is due here and no slot is free for it. Set by `main`.
+    others_wait: Callable[[], bool] = lambda: True
 
     def now(self) -> datetime:
         return self.clock.now()

@@ -34,8 +34,9 @@ log = structlog.get_logger("mailtide.batch")
 # behind the queue's); beyond that it is put down, and a job picks it up at the slot.
 LINGER_S = 0.25
 
-# A batch that has held its slot for so long is put down, another campaign's goes next, and it comes back behind that one:
-# else a relay that takes 200 ms for each reply would hold all slots for minutes. Putting down and claiming cost some 5 ms.
+# A batch that has held its slot for so long is put down as soon as another waits for one; another campaign's goes next, and
+# it comes back behind that one: else a relay that takes 200 ms for each reply would hold all slots for minutes. It costs some
+# 5 ms and two round trips to the relay.
 SLICE_S = 2.0
 
 _refusals: dict[int, Refusals] = {}
@@ -112,7 +113,7 @@ async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: Rel
         "batch_id": batch.batch_id, "first_message_id": batch.first_message_id,
         "last_message_id": batch.last_message_id,
     }  # fmt: skip
-    turn_ends_at = time.monotonic() + SLICE_S
+    turn = _Turn(services)
     while True:
         rows = await many(services.pool, queries.batches.list_messages, until=services.now(), **where)
         if not rows:
@@ -122,7 +123,7 @@ async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: Rel
                 return Ending("done")
             await asyncio.sleep(wait_s)
             continue
-        items = _Items(services, rows, content, turn_ends_at)
+        items = _Items(services, rows, content, turn)
         run = Run(
             services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
             account_id=batch.account_id, lease=services.limiter.new_lease(limits),
@@ -135,7 +136,7 @@ async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: Rel
             return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
         if ending.kind != "done":
             return ending
-        if time.monotonic() >= turn_ends_at:
+        if turn.is_over():
             await count(
                 services.pool, queries.batches.let_another_go_next, campaign_id=batch.campaign_id, now=services.now()
             )
@@ -146,22 +147,31 @@ def _seconds_until(services: WorkerServices, at: datetime | None) -> float | Non
     return None if at is None else max(0.0, (at - services.now()).total_seconds())
 
 
-class _Items(Iterator[Item]):
-    """Rows as items, made when they are asked for, until this batch's turn is over (monotonic seconds)."""
+class _Turn:
+    """How long a batch may hold its slot: as long as nobody waits for one, or else SLICE_S."""
 
-    def __init__(
-        self, services: WorkerServices, rows: list[DictRow], content: CompiledContent, turn_ends_at: float
-    ) -> None:
+    def __init__(self, services: WorkerServices) -> None:
+        self._others_wait = services.others_wait
+        self._may_end_at = time.monotonic() + SLICE_S
+
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._may_end_at and self._others_wait()
+
+
+class _Items(Iterator[Item]):
+    """Rows as items, made when they are asked for, until this batch's turn is over."""
+
+    def __init__(self, services: WorkerServices, rows: list[DictRow], content: CompiledContent, turn: _Turn) -> None:
         ids = services.ids.encode_many("message", (row["message_id"] for row in rows))
         self._left = list(zip(rows, ids, strict=True))[::-1]
         self._content = content
-        self._turn_ends_at = turn_ends_at
+        self._turn = turn
 
     def how_many(self) -> int:
         return len(self._left)
 
     def __next__(self) -> Item:
-        if not self._left or time.monotonic() >= self._turn_ends_at:
+        if not self._left or self._turn.is_over():
             raise StopIteration
         row, public_id = self._left.pop()
         return Item(

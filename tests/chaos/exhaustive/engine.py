@@ -309,7 +309,7 @@ class Bottle:
             pool=connection, ledger=our_ledger, limiter=_Limiter(world, process, connection, self.redis),
             relays=_Relays(pool), contents=_Contents(), ids=_IDS, link_key=bytes(32), stopping=asyncio.Event(),
             settings=SimpleNamespace(public_url="https://news.sender.test", worker_concurrency=1), now=world.now,
-            note_slot_freed=lambda: None, slots_free_since=world.now,
+            note_slot_freed=lambda: None, slots_free_since=world.now, others_wait=lambda: True,
         )  # fmt: skip
         process.background.append(asyncio.get_running_loop().create_task(our_ledger.run()))
         world.processes.append(process)

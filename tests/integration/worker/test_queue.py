@@ -91,8 +91,8 @@ async def scene(
     app.task(name="note", queue="messages")(note)
     await app.open_async(pool)
     worker = worker_class(
-        app, queues=["messages"], concurrency=10, install_signal_handlers=False, delete_jobs="successful",
-        fetch_job_polling_interval=POLL_S, **{"update_heartbeat_interval": 0.1, "shutdown_graceful_timeout": 5.0, **settings},
+        app, queues=["messages"], install_signal_handlers=False, delete_jobs="successful",
+        fetch_job_polling_interval=POLL_S, **{"concurrency": 10, "update_heartbeat_interval": 0.1, "shutdown_graceful_timeout": 5.0, **settings},
     )  # fmt: skip
     made = Scene(bystander, app, worker, asyncio.create_task(worker.run()))
     made.may_end.set()
@@ -202,6 +202,21 @@ def test_a_worker_whose_connections_are_all_cut_again_and_again_goes_on(with_poo
             assert not s.running.done()
 
     play(with_pool, PunctualWorker, act)
+
+
+def test_it_knows_whether_something_waits_for_a_slot(with_pool: Opened) -> None:
+    async def act(s: Scene) -> None:
+        s.may_end.clear()
+        await s.defer(1)
+        await s.until_begun(1)
+        await s.defer(2, in_s=0.6)
+        assert not s.worker.has_waiting, "what is not due does not wait"
+        await until(lambda: s.worker.has_waiting)
+        s.may_end.set()
+        await s.until_begun(2)
+        await until(lambda: not s.worker.has_waiting)
+
+    play(with_pool, PunctualWorker, act, concurrency=1)
 
 
 @both

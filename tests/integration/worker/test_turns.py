@@ -72,9 +72,7 @@ def test_a_batch_that_ends_within_its_turn_lets_nobody_before_others(engine: Run
     engine(work)
 
 
-def test_with_nobody_else_waiting_turns_follow_each_other_until_all_is_sent(
-    engine: RunEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turns_follow_each_other_until_all_is_sent(engine: RunEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(send_batch, "SLICE_S", 0.001)
 
     async def work(e: Engine) -> None:
@@ -87,6 +85,27 @@ def test_with_nobody_else_waiting_turns_follow_each_other_until_all_is_sent(
             monkeypatch.setattr(send_batch, "SLICE_S", send_batch.SLICE_S * 2)  # some turn is long enough for one
             turns += 1
         assert sorted(e.arrivals()) == [f"p{n}@people.test" for n in range(1, 7)]
+
+    engine(work)
+
+
+def test_a_batch_keeps_its_slot_beyond_its_turn_while_nobody_waits_for_one(
+    engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(send_batch, "SLICE_S", 0.0)
+
+    async def work(e: Engine) -> None:
+        made, own_job = due_campaign(e)
+        e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
+        asked = iter([False, False, False])
+        e.services.others_wait = lambda: next(asked, True)  # somebody comes when three have been sent
+        await send(e, made)
+        assert len(e.arrivals()) == 3
+        assert e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "queued"
+        e.services.others_wait = lambda: False
+        await send(e, made)
+        assert len(e.arrivals()) == 6
+        assert e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "done"
 
     engine(work)
 
