@@ -55,7 +55,8 @@ class Answers:
             given = {name.lower(): value for name, value in headers}
             is_whole = int(given.get("content-length", WHOLE_SIZE_MAX + 1)) <= WHOLE_SIZE_MAX
             headers += [header for header in self._fixed if header[0].lower() not in given]
-            if "content-security-policy" not in given:
+            # A 304 would put its policy in the place of the one that the stored answer came with (RFC 9111 § 3.2).
+            if "content-security-policy" not in given and not status.startswith("304"):
                 is_page = given.get("content-type", "").startswith("text/html")
                 headers.append(("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY))
             return start_response(status, headers, exc_info)

@@ -100,6 +100,7 @@ def test_a_polled_read_is_not_sent_twice(api) -> None:
     first = api.get("/limits")
     again = api.get("/limits", headers={"If-None-Match": first.headers["ETag"]})
     assert (again.status_code, again.data) == (304, b"")
+    assert "Content-Security-Policy" not in again.headers, "the stored answer keeps its own"
     assert api.get("/limits", headers={"If-None-Match": '"other"'}).status_code == 200
 
 
