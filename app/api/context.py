@@ -163,7 +163,7 @@ def run_command(command: Callable[[Conn], Any], *, status: int = 200, body_hash:
     command    (conn) -> what JSON can say; None for an answer without a body.
     body_hash  SHA-256 of a body that the view has streamed and that cannot be read again.
     """
-    key = read_key(request, account_id=caller().account_id, body_hash=body_hash)
+    key = read_key(request, account_id=caller().account_id, user_id=caller().user_id, body_hash=body_hash)
     with transaction(services().pool) as conn:
         if key is None:
             return json_response(command(conn), status)

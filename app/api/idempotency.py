@@ -8,8 +8,12 @@ from app.commands.idempotency import KEY_LENGTH_MAX, IdempotencyKey, StoredAnswe
 from app.domain.errors import Fault, InvalidInput
 
 
-def read_key(request: Request, *, account_id: int, body_hash: bytes | None = None) -> IdempotencyKey | None:
+def read_key(
+    request: Request, *, account_id: int, user_id: int | None = None, body_hash: bytes | None = None
+) -> IdempotencyKey | None:
     """The request's key, or None without one. `body_hash` stands for a body that was streamed and is gone.
+
+    user_id  whose session it is: another person's request with the same key and body is another request.
 
     Raises InvalidInput for a key that is empty, over 255 characters, or not plain printable ASCII.
     """
@@ -19,7 +23,7 @@ def read_key(request: Request, *, account_id: int, body_hash: bytes | None = Non
     if not 1 <= len(key) <= KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
         detail = f"Idempotency-Key must be 1 to {KEY_LENGTH_MAX} printable ASCII characters."
         raise InvalidInput(detail, [Fault("", detail, "bad_idempotency_key")], code="bad_idempotency_key")
-    digest = hashlib.sha256(f"{request.method} {request.full_path}\n".encode("utf-8", "surrogatepass"))
+    digest = hashlib.sha256(f"{request.method} {request.full_path}\n{user_id or ''}".encode("utf-8", "surrogatepass"))
     digest.update(body_hash if body_hash is not None else request.get_data(cache=True))
     return IdempotencyKey(account_id, key, digest.digest())
 

@@ -116,7 +116,7 @@ def sign_in(conn: Conn, identity: Identity, *, settings: Settings, now: datetime
 
     1. someone with this (iss, sub): them, whatever their address is now, and what that address was invited to
     2. somebody who was invited, or an owner made by `make admin`, with this address and no identity yet: they get this
-       one, once; no setting keeps them out
+       one, once; no setting keeps them out. One whom ADMIN_EMAILS names gets an account of their own all the same
     3. somebody new: only when ADMIN_EMAILS or SIGNUP_DOMAINS names them; they get an account of their own
 
     Raises NotPermitted.
@@ -127,15 +127,30 @@ def sign_in(conn: Conn, identity: Identity, *, settings: Settings, now: datetime
         count(conn, queries.users.adopt_invitations, user_id=known["user_id"], email=identity.email)
     else:
         known = maybe(conn, queries.users.link_user, **who, picture_url=identity.picture_url, now=now)
-    if known is not None:
-        return SignIn(account_of_user(conn, user_id=known["user_id"]), int(known["user_id"]))
     is_admin = identity.email.lower() in settings.admin_email_set
+    if known is not None:
+        user_id = int(known["user_id"])
+        if is_admin and maybe(conn, queries.accounts.find_owned_account, user_id=user_id) is None:
+            account_id = _create_own_account(conn, identity, settings=settings, now=now)
+            count(
+                conn, queries.accounts.insert_membership, account_id=account_id, user_id=user_id, role="owner", now=now
+            )
+            count(conn, queries.users.make_admin, user_id=user_id)
+        return SignIn(account_of_user(conn, user_id=user_id), user_id)
     if not is_admin and identity.email.lower().rpartition("@")[2] not in settings.signup_domain_set:
         raise NotPermitted(
             "This address may not sign up here. Ask the operator to add it to ADMIN_EMAILS or its domain to SIGNUP_DOMAINS.",
             code="sign_up_closed",
         )
-    account_id = create_account(
+    account_id = _create_own_account(conn, identity, settings=settings, now=now)
+    user_id = _create_user(
+        conn, account_id=account_id, name=identity.name, identity=identity, is_admin=is_admin, now=now
+    )
+    return SignIn(account_id, user_id)
+
+
+def _create_own_account(conn: Conn, identity: Identity, *, settings: Settings, now: datetime) -> int:
+    return create_account(
         conn,
         name=(identity.name or identity.email)[:200],
         is_demo=False,
@@ -143,10 +158,6 @@ def sign_in(conn: Conn, identity: Identity, *, settings: Settings, now: datetime
         now=now,
         sender_email=identity.email,
     )
-    user_id = _create_user(
-        conn, account_id=account_id, name=identity.name, identity=identity, is_admin=is_admin, now=now
-    )
-    return SignIn(account_id, user_id)
 
 
 def account_of_user(conn: Conn, *, user_id: int) -> int:

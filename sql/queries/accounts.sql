@@ -17,8 +17,9 @@ WITH account AS (
 SELECT account_id FROM account;
 
 -- name: insert_membership :count
-INSERT INTO memberships (account_id, user_id, role, created_at)
-VALUES (%(account_id)s, %(user_id)s, %(role)s, %(now)s)
+-- Of an account's own person: nobody invited them, so it knows who it is from the beginning.
+INSERT INTO memberships (account_id, user_id, role, created_at, entered_at)
+VALUES (%(account_id)s, %(user_id)s, %(role)s, %(now)s, %(now)s)
 ON CONFLICT DO NOTHING;
 
 -- name: get_account :maybe
@@ -27,13 +28,18 @@ FROM accounts
 WHERE account_id = %(account_id)s;
 
 -- name: find_owned_account :maybe
--- The first account that a user owns.
-SELECT account_id FROM memberships WHERE user_id = %(user_id)s AND role = 'owner' ORDER BY account_id LIMIT 1;
+-- The first account that a user owns; an invitation that they have not followed is not theirs.
+SELECT account_id
+FROM memberships
+WHERE user_id = %(user_id)s AND role = 'owner' AND entered_at IS NOT NULL
+ORDER BY account_id
+LIMIT 1;
 
 -- name: find_account_of_user :maybe
--- The account that a user works in: the first that they own.
+-- The account that a user works in: the first that they own. Where they have been before comes first: whoever may invite
+-- could draw somebody into an account of theirs, otherwise.
 SELECT account_id
 FROM memberships
 WHERE user_id = %(user_id)s
-ORDER BY (role = 'owner') DESC, account_id
+ORDER BY (entered_at IS NULL), (role = 'owner') DESC, account_id
 LIMIT 1;

@@ -2,7 +2,8 @@
 -- Who may enter an account, in the order in which they came to this installation. Of somebody who has not been in it yet it
 -- sees the address that it let in: anybody's name and habits could be asked for by adding them, otherwise.
 SELECT
-    m.user_id, u.email, m.role, m.created_at AS joined_at, m.entered_at IS NULL AS pending,
+    m.user_id, u.email, m.role, m.created_at AS joined_at,
+    m.entered_at IS NULL OR (u.iss IS NULL AND u.email IS NOT NULL) AS pending,
     CASE WHEN m.entered_at IS NULL THEN '' ELSE u.name END AS name,
     CASE WHEN m.entered_at IS NULL THEN NULL ELSE u.last_login_at END AS last_login_at
 FROM memberships AS m

@@ -44,8 +44,8 @@ WITH invited AS (
     UPDATE users SET is_admin = true FROM invited
     WHERE users.user_id = %(user_id)s AND invited.is_admin AND NOT users.is_admin
 )
-INSERT INTO memberships (account_id, user_id, role, created_at)
-SELECT m.account_id, %(user_id)s, m.role, m.created_at
+INSERT INTO memberships (account_id, user_id, role, created_at, entered_at)
+SELECT m.account_id, %(user_id)s, m.role, m.created_at, m.entered_at
 FROM memberships AS m
 JOIN invited USING (user_id)
 ON CONFLICT DO NOTHING;

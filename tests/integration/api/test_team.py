@@ -272,6 +272,37 @@ def test_a_key_stays_with_its_account(api: Api, make_api: Any) -> None:
     assert (me["role"], me["accounts"], me["permissions"]) == (None, [], ["admin", "read", "send"])
 
 
+def test_an_invitation_draws_nobody_out_of_their_own_account(api: Api, make_api: Any, settings: Any) -> None:
+    other = make_api()  # the newer account of the two
+    with transaction(api.services.pool) as conn:
+        own = create_owner(conn, email="ada@example.test", limit_per_hour=100, now=NOW)
+    who = come_in(other, settings, identity("ada@example.test"))
+    assert who.account_id == own.account_id
+    assert api.post("/team", {"email": "ada@example.test", "role": "owner"}).status_code == 201
+    assert come_in(api, settings, identity("ada@example.test")).account_id == own.account_id
+    with transaction(api.services.pool) as conn:
+        again = create_owner(conn, email="ada@example.test", limit_per_hour=100, now=NOW)
+    assert again.account_id == own.account_id, "a key of another's account, else"
+
+
+def test_an_administrator_who_was_invited_first_is_one_in_an_account_of_their_own(api: Api, settings: Any) -> None:
+    api.post("/team", {"email": "boss@example.test", "role": "owner"})
+    named = settings.model_copy(update={"admin_emails": "boss@example.test"})
+    who = come_in(api, named, identity("boss@example.test"))
+    assert who.account_id != api.account_id
+    assert api.value("SELECT is_admin FROM users WHERE user_id = %(id)s", id=who.user_id)
+
+
+def test_an_idempotency_key_of_one_person_is_not_anothers(api: Api) -> None:
+    ada, ben = enter(api), enter(api)
+    body = {"account_id": api.id("account", api.account_id)}
+    headers = {"Idempotency-Key": "same"}
+    answers = [who.client.post("/api/v1/me/account", json=body, headers=headers) for who in (ada, ada, ben)]
+    assert [answer.status_code for answer in answers[:2]] == [200, 200]
+    assert answers[2].status_code in (409, 422)
+    assert ada.id not in answers[2].text
+
+
 def test_make_admin_for_somebody_who_is_only_a_guest_makes_an_account_of_their_own(api: Api) -> None:
     api.post("/team", {"email": "guest@example.test"})
     with transaction(api.services.pool) as conn:
