@@ -27,14 +27,13 @@ def to_quoted_printable(text: str) -> bytes:
     if b"From " in encoded:
         # Mailbox files would turn it into ">From ". The soft break keeps the line short enough.
         encoded = _FROM.sub(b"=46rom=20=\r\n", encoded)
-    if b"\n." in encoded or encoded.startswith(b"."):
-        encoded = _LEADING_DOTS.sub(_encode_dots, encoded)
-    if encoded.endswith(b"\r\n"):
-        return encoded
     if len(encoded) - encoded.rfind(b"\n") - 1 >= 76:  # no room for "="
         at = len(encoded) - (3 if encoded[-3:-2] == b"=" else 1)
         encoded = encoded[:at] + _SOFT_BREAK + encoded[at:]
-    return encoded + _SOFT_BREAK
+    # Last, when no line will begin elsewhere any more.
+    if b"\n." in encoded or encoded.startswith(b"."):
+        encoded = _LEADING_DOTS.sub(_encode_dots, encoded)
+    return encoded if encoded.endswith(b"\r\n") else encoded + _SOFT_BREAK
 
 
 def literal_value(value: str) -> bytes | None:

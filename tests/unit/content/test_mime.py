@@ -332,6 +332,17 @@ def test_a_canonical_message_needs_no_look_at_its_lines(html: str, text: str) ->
     assert write_body(made.data) == made.data + b".\r\n"
 
 
+@pytest.mark.parametrize("tail", [".", "..", ".\n", ".é", "é.", "=.", " .", "From .", "F", "..........."])
+@pytest.mark.parametrize("unit", ["a", "é", "=", "."])
+def test_a_dot_never_comes_to_begin_a_line_wherever_a_line_has_to_be_broken(unit: str, tail: str) -> None:
+    """It would end the data for the relay, which would take what follows as commands."""
+    for size in range(160):
+        text = unit * size + tail
+        for made in (make(source(), s="s", h=text, t=text), make(source(html=None, text_body=text), s="s")):
+            assert not any(line.startswith(b".") for line in made.data.split(b"\r\n")), text
+            assert all(len(line) <= 76 for line in made.data.partition(b"\r\n\r\n")[2].split(b"\r\n")), text
+
+
 def test_a_message_that_grows_too_large_is_a_fault() -> None:
     content = source(subject="s", html="{% for a in items %}{{ big }}{% endfor %}", text_body="t")
     made = compile_content(content).render(
