@@ -125,7 +125,15 @@ class Ledger:
         return entry.done
 
     def record(self, result: Result) -> None:
-        """Record a result without waiting; `flush` waits."""
+        """Record a result without waiting; `flush` waits.
+
+        A mark of the same message that is still pending is withdrawn, since nobody is there to use it: in one statement
+        with it the result would find the message unmarked, and the mark would stay.
+        """
+        for entry in self._pending:
+            if entry.mark is not None and entry.mark.message_id == result.message_id:
+                entry.mark = None
+                return
         self._pending.append(_Entry(result, None, asyncio.get_running_loop().create_future()))
         self._wake.set()
 

@@ -130,6 +130,7 @@ class Run:
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
         self._is_overtaken = False
+        self._taking: Outgoing | None = None  # its mark has been asked for, and the answer is not here
         #: Messages taken from `items` and not sent: their permit or mark did not come.
         self.left_over: list[Item] = []
         self.sent = 0
@@ -154,6 +155,7 @@ class Run:
                     may_send=self._lease.is_valid,
                 )  # fmt: skip
                 result = self._judge(current.item, delivery)
+                current = None
                 if not connection.usable:
                     await self._exchange(result)
                     await self._give_up([ahead], delivery.reason or "the connection ended")
@@ -202,8 +204,7 @@ class Run:
             answered += [self._judge(outgoing.item, unknown) for outgoing in flying]
             for result in answered:  # what was handed over before counts once
                 self._services.ledger.record(result)
-            for outgoing in taking:  # whether or not its mark was given: nothing of it has left
-                self._services.ledger.record(self._result(outgoing.item, "queued", "not_sent", "this process ended"))
+            self._record_not_sent(*taking)
             raise
         finally:
             await self._services.limiter.settle(self._lease)
@@ -265,13 +266,20 @@ class Run:
     def _record_interruption(
         self, current: Outgoing | None, ahead: Outgoing | None, connection: SmtpConnection
     ) -> None:
-        """This process ends before its relay has answered: record what is known, instead of leaving it to be guessed."""
-        interrupted = connection.interrupted
-        if current is None or interrupted is None:
-            return
-        self._services.ledger.record(self._judge(current.item, interrupted))
-        if ahead is not None:
-            self._services.ledger.record(self._result(ahead.item, "queued", "not_sent", "this process ended"))
+        """This process ends before its relay has answered: record what is known, instead of leaving it to be guessed.
+
+        current  marked and without a result; on the wire if the connection says how that ended.
+        """
+        if current is not None and connection.interrupted is not None:
+            self._services.ledger.record(self._judge(current.item, connection.interrupted))
+            current = None
+        self._record_not_sent(current, ahead, self._taking)
+
+    def _record_not_sent(self, *marked: Outgoing | None) -> None:
+        """Nothing of these has left, whether or not their marks were given."""
+        for outgoing in marked:
+            if outgoing is not None:
+                self._services.ledger.record(self._result(outgoing.item, "queued", "not_sent", "this process ended"))
 
     # -- before the wire --
 
@@ -283,8 +291,9 @@ class Run:
                 if result is not None:
                     await self._exchange(result)
                 return None
+            self._taking = outgoing
             answer = await self._exchange(result, self._mark(outgoing))
-            result = None
+            self._taking = result = None
             if answer == "marked":
                 return outgoing
             if answer == "overtaken_marked":

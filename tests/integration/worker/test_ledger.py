@@ -197,6 +197,25 @@ def test_the_same_result_twice_counts_once(db: Any, database_url: str, campaign:
     assert db.execute("SELECT sum(sent) FROM throughput").fetchone() == (1,)
 
 
+def test_a_mark_that_nobody_waits_for_any_more_is_withdrawn_before_it_is_given(
+    db: Any, database_url: str, campaign: MadeCampaign
+) -> None:
+    """A worker that has to end while its marks are on their way: nothing of these messages has left."""
+
+    async def work(ledger: Ledger) -> None:
+        await ledger.exchange(None, mark(campaign, 0))
+        done = campaign.message_ids[0]
+        waiting = [ledger.hand_over(result(done), mark(campaign, 1)), ledger.hand_over(None, mark(campaign, 2))]
+        for each, message_id in zip(waiting, campaign.message_ids[1:3], strict=True):
+            each.cancel()
+            ledger.record(result(message_id, "queued", "not_sent"))
+        await ledger.flush()
+
+    with_ledger(database_url, work)
+    assert counts(db, campaign) == {"queued": 4, "sent": 1} == counted(db, campaign)
+    assert message(db, campaign.message_ids[1])["attempt"] == 0
+
+
 def test_a_temporary_failure_goes_back_to_the_queue_with_its_history(
     db: Any, database_url: str, campaign: MadeCampaign
 ) -> None:
