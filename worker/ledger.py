@@ -8,7 +8,8 @@ pending, runs one statement, and wakes them; while it commits, the next group fo
 PostgreSQL is away, results are kept and nothing is marked, so nothing is sent that is not marked.
 
 What this guarantees: a body goes out only after the results of all earlier messages of its connection are durable. So a
-kill leaves at most two marks in doubt for each connection, at most one of which the relay may have accepted.
+kill leaves at most two marks in doubt for each connection, at most one of which the relay may have accepted. With several
+in flight (CHUNKING) it is as many as are in flight, all of which it may have.
 """
 
 import asyncio

@@ -6,7 +6,7 @@
     deliver(current, ahead) -> result -> ledger.exchange(result, mark of the one after ahead) -> …
 
 The next body leaves only after the exchange: so when this process is killed at any point, at most one message of the
-connection may have been accepted without a record, and at most two are marked.
+connection may have been accepted without a record, and at most two are marked. `_send_in_flight` has its own bound.
 """
 
 import asyncio
@@ -131,8 +131,6 @@ class Run:
         self._ending: Ending | None = None
         self._is_overtaken = False
         self._taking: Outgoing | None = None  # its mark has been asked for, and the answer is not here
-        #: Messages taken from `items` and not sent: their permit or mark did not come.
-        self.left_over: list[Item] = []
         self.sent = 0
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
@@ -187,7 +185,9 @@ class Run:
         try:
             while True:
                 free = connection.in_flight_max - len(flying) if stream.has_room else 0
-                taking = [] if self._is_overtaken else await self._prepare_some(connection, free)
+                taking = []
+                if not self._is_overtaken:
+                    await self._prepare_some(connection, free, taking)
                 is_last = not taking
                 taking = await self._exchange_some(answered, taking)
                 answered = []
@@ -207,19 +207,18 @@ class Run:
             self._record_not_sent(*taking)
             raise
         finally:
+            stream.abandon()  # whatever ended this: the next user of the connection must not read these answers
             await self._services.limiter.settle(self._lease)
         if not connection.usable:
             return self._ending or Ending("relay", reason=connection.why)
         return self._ending or Ending("done")
 
-    async def _prepare_some(self, connection: SmtpConnection, count: int) -> list[Outgoing]:
-        prepared: list[Outgoing] = []
+    async def _prepare_some(self, connection: SmtpConnection, count: int, prepared: list[Outgoing]) -> None:
         while len(prepared) < count and connection.usable:
             outgoing = await self._prepare(connection)
             if outgoing is None:
-                break
+                return
             prepared.append(outgoing)
-        return prepared
 
     async def _exchange_some(self, results: list[Result], wanted: list[Outgoing]) -> list[Outgoing]:
         """Record results and ask for marks, all in one group; return those that are marked and may go."""
@@ -279,6 +278,7 @@ class Run:
         """Nothing of these has left, whether or not their marks were given."""
         for outgoing in marked:
             if outgoing is not None:
+                self._lease.open -= 1
                 self._services.ledger.record(self._result(outgoing.item, "queued", "not_sent", "this process ended"))
 
     # -- before the wire --
@@ -315,7 +315,6 @@ class Run:
                 self._services.ledger.settle_unsent(outgoing)
                 continue
             if not await self._have_permit():
-                self.left_over.append(item)
                 return None
             return outgoing
         return None

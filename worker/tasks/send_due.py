@@ -126,8 +126,14 @@ class _Turn:
         items = await self._items(rows)
         limits = await self._limits()
         connections = min(services.settings.worker_concurrency, 1 + len(rows) // PER_CONNECTION)
-        endings = await asyncio.gather(*(self._send_on(relay, items, limits) for _ in range(connections)))
-        return await self._settle(endings, relay, rows)
+        ended = await asyncio.gather(
+            *(self._send_on(relay, items, limits) for _ in range(connections)), return_exceptions=True
+        )
+        # Only now, when none of them is sending any more: after the job's end its messages may be another's.
+        for failure in ended:
+            if isinstance(failure, BaseException):
+                raise failure
+        return await self._settle([each for each in ended if isinstance(each, Ending)], relay, rows)
 
     async def _send_on(self, relay: RelayPool, items: "_Items", limits: list[Limit]) -> Ending:
         services = self._services
