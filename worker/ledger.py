@@ -108,7 +108,7 @@ class Ledger:
     async def exchange(self, result: Result | None, mark: Mark | None) -> MarkAnswer:
         """Record a result, ask for a mark, and return when both are durable.
 
-        Returns  "marked": send it; "suppressed": it was settled as such; "stopped": its campaign is paused, cancelled
+        Returns  "marked": send it; "suppressed": it was settled as such, or as the message of a deleted contact; "stopped": its campaign is paused, cancelled
                  or under another epoch, or another worker has it; "none": no mark was asked for. "overtaken": the
                  result did not count, since this process was taken for dead and its messages went to another; with
                  "overtaken_marked" the mark was given all the same.

@@ -5,7 +5,8 @@
 --          them must not be sent.
 -- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'. What the recovery
 -- called uncertain does not go back to the queue: its batch may be done, and then nobody would send it.
--- A mark checks, in this one UPDATE, that the message is queued, its campaign on, and its address not suppressed.
+-- A mark checks, in this one UPDATE, that the message is queued, its campaign on, its contact still there, and its address not
+-- suppressed.
 WITH settled AS (
     UPDATE messages m
     SET status = r.status, reply = r.reply, settled_at = %(now)s
@@ -27,6 +28,7 @@ marked AS (
             SELECT 1 FROM campaigns c
             WHERE c.campaign_id = m.campaign_id AND c.status = 'sending' AND c.epoch = k.epoch
         ))
+        AND (m.contact_id IS NULL OR EXISTS (SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id))
         AND NOT EXISTS (
             SELECT 1 FROM suppressions s
             WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
@@ -144,28 +146,44 @@ FROM woken
 RETURNING id;
 
 -- name: settle_unmarked :many
--- Of messages whose mark was refused, settle those that are suppressed. The others' campaign was paused or cancelled.
-WITH suppressed AS (
-    UPDATE messages m
-    SET status = 'suppressed', settled_at = %(now)s
-    WHERE m.message_id = ANY(%(ids)s::bigint[]) AND m.status = 'queued'
-        AND EXISTS (
+-- Of messages whose mark was refused, settle those whose address is suppressed or whose contact was deleted. The others'
+-- campaign was paused or cancelled.
+WITH looked_at AS (
+    SELECT
+        m.message_id,
+        EXISTS (
             SELECT 1 FROM suppressions s
             WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
                 AND (m.campaign_id IS NOT NULL OR s.reason <> 'unsubscribe')
-        )
-    RETURNING m.message_id, m.batch_id
+        ) AS is_suppressed,
+        m.contact_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id) AS is_gone
+    FROM messages m
+    WHERE m.message_id = ANY(%(ids)s::bigint[])
+),
+settled AS (
+    UPDATE messages m
+    SET status = CASE WHEN l.is_gone THEN 'cancelled' ELSE 'suppressed' END,
+        reply = CASE WHEN l.is_gone THEN 'its contact was deleted' ELSE m.reply END, settled_at = %(now)s
+    FROM looked_at l
+    WHERE m.message_id = l.message_id AND m.status = 'queued' AND (l.is_suppressed OR l.is_gone)
+    RETURNING m.message_id, m.batch_id, m.status
 ),
 counted AS (
     UPDATE batches b
-    SET queued = b.queued - d.n, suppressed = b.suppressed + d.n
-    FROM (SELECT batch_id, count(*) AS n FROM suppressed WHERE batch_id IS NOT NULL GROUP BY batch_id) AS d
+    SET queued = b.queued - d.suppressed - d.cancelled, suppressed = b.suppressed + d.suppressed,
+        cancelled = b.cancelled + d.cancelled
+    FROM (
+        SELECT
+            batch_id, count(*) FILTER (WHERE status = 'suppressed') AS suppressed,
+            count(*) FILTER (WHERE status = 'cancelled') AS cancelled
+        FROM settled WHERE batch_id IS NOT NULL GROUP BY batch_id
+    ) AS d
     WHERE b.batch_id = d.batch_id
 ),
 left_due AS (
-    DELETE FROM due_messages d USING suppressed s WHERE d.message_id = s.message_id
+    DELETE FROM due_messages d USING settled s WHERE d.message_id = s.message_id
 )
-SELECT message_id FROM suppressed;
+SELECT message_id FROM settled;
 
 -- name: settle_unsent :many
 -- End queued messages that will never be handed to a relay: 'failed' (cannot be made) or 'expired'.

@@ -62,7 +62,7 @@ def counts(db: Any, campaign: MadeCampaign) -> dict[str, int]:
     row = (
         db.cursor(row_factory=dict_row)
         .execute(
-            "SELECT queued, sending, sent, failed, uncertain, suppressed, expired FROM batches WHERE batch_id = %s",
+            "SELECT queued, sending, sent, failed, uncertain, suppressed, expired, cancelled FROM batches WHERE batch_id = %s",
             (campaign.batch_id,),
         )
         .fetchone()
@@ -147,6 +147,26 @@ def test_a_suppression_that_was_committed_before_the_mark_settles_the_message(
 
     assert with_ledger(database_url, work) == "suppressed"
     assert counts(db, campaign) == {"queued": 4, "suppressed": 1} == counted(db, campaign)
+
+
+def test_row_50_a_contact_that_was_deleted_between_two_tries_or_before_a_repeat_gets_nothing(
+    db: Any, database_url: str, campaign: MadeCampaign
+) -> None:
+    """Its message was under way, or not there yet, when the contact was deleted."""
+    message_id = campaign.message_ids[0]
+
+    async def work(ledger: Ledger) -> str:
+        await ledger.exchange(None, mark(campaign, 0))
+        db.execute(
+            "DELETE FROM contacts WHERE contact_id = (SELECT contact_id FROM messages WHERE message_id = %s)",
+            (message_id,),
+        )
+        await ledger.exchange(result(message_id, "queued", "try_later"), None)
+        return await ledger.exchange(None, mark(campaign, 0, attempt=1))
+
+    assert with_ledger(database_url, work) == "suppressed"
+    assert message(db, message_id)["status"] == "cancelled"
+    assert counts(db, campaign) == {"queued": 4, "cancelled": 1} == counted(db, campaign)
 
 
 def test_an_unsubscribe_does_not_stop_an_api_message_but_a_bounce_does(db: Any, database_url: str) -> None:
