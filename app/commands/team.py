@@ -63,5 +63,7 @@ def _lock_account(conn: Conn, *, account_id: int) -> None:
 
 
 def _require_other_owner(conn: Conn, member: DictRow, *, account_id: int) -> None:
-    if member["role"] == "owner" and one(conn, queries.team.count_members, account_id=account_id)["owners"] == 1:
+    if member["role"] != "owner":
+        return
+    if not one(conn, queries.team.has_other_owner, account_id=account_id, user_id=member["user_id"])["found"]:
         raise Conflict("This is the account's last owner. Make somebody else an owner first.", code="last_owner")

@@ -72,8 +72,10 @@ def list_campaigns(
         sort_by=order.sort_by, is_descending=order.is_descending, after_key=order.after_key, after_id=order.after_id,
         **filters,
     )  # fmt: skip
+    # Without the filters: one whose state has just changed stays on its page, or the page would look like the last one.
+    unfiltered = {**filters, "statuses": None, "q": None}
     ids = [row["campaign_id"] for row in page]
-    rows = many(conn, queries.campaigns.list_campaigns, after_id=None, campaign_ids=ids, **filters)
+    rows = many(conn, queries.campaigns.list_campaigns, after_id=None, campaign_ids=ids, **unfiltered)
     by_id = {row["campaign_id"]: row for row in rows}
     return [{**by_id[row["campaign_id"]], "sort_key": row["sort_key"]} for row in page if row["campaign_id"] in by_id]
 

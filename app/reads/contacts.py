@@ -43,13 +43,12 @@ def list_contacts(
     if q and is_address(q):
         return ContactPage(many(conn, queries.contacts.find_by_email, **page, email=q, list_id=list_id))
     if q:
-        rows = many(conn, queries.contacts.find_contacts, **page, q=q, list_id=list_id, scan_limit=SCAN_LIMIT)
-        if len(rows) == limit:
-            return ContactPage(rows)
-        end = maybe(
+        scan = maybe(
             conn, queries.contacts.find_scan_end, account_id=account_id, after_id=after_id, scan_limit=SCAN_LIMIT
         )
-        return ContactPage(rows, end["contact_id"] if end else None)
+        end_id = scan["contact_id"] if scan else None
+        rows = many(conn, queries.contacts.find_contacts, **page, q=q, list_id=list_id, end_id=end_id)
+        return ContactPage(rows, end_id if len(rows) < limit else None)
     if list_id is not None:
         return ContactPage(many(conn, queries.contacts.list_members, **page, list_id=list_id))
     return ContactPage(many(conn, queries.contacts.list_contacts, **page))

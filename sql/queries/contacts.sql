@@ -44,24 +44,21 @@ LEFT JOIN suppressions AS s ON s.account_id = page.account_id AND s.email_key = 
 ORDER BY page.contact_id DESC;
 
 -- name: find_contacts :many
--- Whose address or name holds the text, newest first; of one list when it is given. Looks at no more than `scan_limit`
--- contacts: see find_scan_end. A whole address is found by its key.
+-- Whose address or name holds the text, newest first down to `end_id` (find_scan_end); of one list when it is given. A whole
+-- address is found by its key.
 SELECT page.contact_id, page.email, page.attributes, page.created_at, page.updated_at, s.reason AS suppressed
 FROM (
-    SELECT c.*
-    FROM (
-        SELECT contact_id, account_id, email, email_key, attributes, created_at, updated_at
-        FROM contacts
-        WHERE account_id = %(account_id)s AND (%(after_id)s::bigint IS NULL OR contact_id < %(after_id)s::bigint)
-        ORDER BY contact_id DESC
-        LIMIT %(scan_limit)s
-    ) AS c
-    WHERE (
-        strpos(c.email_key, lower(%(q)s)) > 0
-        OR strpos(lower(coalesce(c.attributes ->> 'first_name', '')), lower(%(q)s)) > 0
-        OR strpos(lower(coalesce(c.attributes ->> 'last_name', '')), lower(%(q)s)) > 0
-        OR strpos(lower(coalesce(c.attributes ->> 'name', '')), lower(%(q)s)) > 0
-    )
+    SELECT c.contact_id, c.account_id, c.email, c.email_key, c.attributes, c.created_at, c.updated_at
+    FROM contacts AS c
+    WHERE c.account_id = %(account_id)s
+      AND (%(after_id)s::bigint IS NULL OR c.contact_id < %(after_id)s::bigint)
+      AND (%(end_id)s::bigint IS NULL OR c.contact_id >= %(end_id)s::bigint)
+      AND (
+          strpos(c.email_key, lower(%(q)s)) > 0
+          OR strpos(lower(coalesce(c.attributes ->> 'first_name', '')), lower(%(q)s)) > 0
+          OR strpos(lower(coalesce(c.attributes ->> 'last_name', '')), lower(%(q)s)) > 0
+          OR strpos(lower(coalesce(c.attributes ->> 'name', '')), lower(%(q)s)) > 0
+      )
       AND (
           %(list_id)s::bigint IS NULL
           OR EXISTS (SELECT FROM list_contacts AS l WHERE l.list_id = %(list_id)s::bigint AND l.contact_id = c.contact_id)
@@ -73,7 +70,7 @@ LEFT JOIN suppressions AS s ON s.account_id = page.account_id AND s.email_key = 
 ORDER BY page.contact_id DESC;
 
 -- name: find_scan_end :maybe
--- The last contact that find_contacts looks at, when there are so many.
+-- The contact that a search looks at last, so that no request looks at more than `scan_limit`; none when there are fewer.
 SELECT contact_id
 FROM contacts
 WHERE account_id = %(account_id)s AND (%(after_id)s::bigint IS NULL OR contact_id < %(after_id)s::bigint)

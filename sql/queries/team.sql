@@ -14,9 +14,14 @@ ORDER BY m.user_id
 LIMIT %(row_limit)s;
 
 -- name: count_members :one
-SELECT count(*) AS members, count(*) FILTER (WHERE role = 'owner') AS owners
-FROM memberships
-WHERE account_id = %(account_id)s;
+SELECT count(*) AS members FROM memberships WHERE account_id = %(account_id)s;
+
+-- name: has_other_owner :one
+-- Whether somebody else owns the account: one who has been in it, since an address that nobody has owns nothing.
+SELECT EXISTS (
+    SELECT FROM memberships
+    WHERE account_id = %(account_id)s AND role = 'owner' AND entered_at IS NOT NULL AND user_id <> %(user_id)s
+) AS found;
 
 -- name: list_accounts :many
 -- The accounts that a person may enter, those they own first.

@@ -195,6 +195,14 @@ def test_the_last_owner_stays_one(api: Api) -> None:
     assert owner.call("PATCH", f"/team/{owner.id}", {"role": "owner"}).status_code == 200
 
 
+def test_an_owner_who_never_came_is_not_one_who_could_stay_alone(api: Api) -> None:
+    ada = enter(api)
+    invited = ada.call("POST", "/team", {"email": "typo@example.test", "role": "owner"}).json
+    answer = ada.call("DELETE", f"/team/{ada.id}")
+    assert (answer.status_code, answer.json["code"]) == (409, "last_owner")
+    assert ada.call("DELETE", f"/team/{invited['id']}").status_code == 204
+
+
 def test_two_owners_who_demote_each_other_at_once_leave_one(api: Api) -> None:
     """The second one's command has begun before the first one commits, and waits for it."""
     one, two = enter(api), enter(api)
