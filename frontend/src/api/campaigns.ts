@@ -75,6 +75,7 @@ export const campaignSchema = z.object({
   paused_at: maybeInstant,
   finished_at: maybeInstant,
   created_at: instant,
+  updated_at: instant,
   counts: countsSchema,
   excluded_duplicates: count,
   recipients_estimate: z

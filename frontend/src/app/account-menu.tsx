@@ -30,10 +30,13 @@ export default function AccountMenu({ trigger, before = [] }: { trigger: ReactEl
   async function change(accountId: string) {
     try {
       await switchAccount(accountId);
+      // What is still on its way was asked for in the account before.
+      await queryClient.cancelQueries();
+      // Who is signed in comes first, since all else depends on it; and nothing of the other account is left to be shown.
+      await queryClient.fetchQuery({ ...meQuery, staleTime: 0 });
+      queryClient.removeQueries({ type: "inactive" });
       await navigate({ to: "/" });
-      // Who is signed in is asked anew first: all else on the page depends on it.
-      await queryClient.resetQueries({ queryKey: meQuery.queryKey });
-      await queryClient.resetQueries();
+      await queryClient.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== meQuery.queryKey[0] });
     } catch (error) {
       toast.error(describeError(error));
     }
@@ -45,6 +48,7 @@ export default function AccountMenu({ trigger, before = [] }: { trigger: ReactEl
       items={[
         ...before,
         ...others.map((account) => ({
+          id: account.id,
           label: `Switch to ${account.name}`,
           icon: <ArrowRightLeft aria-hidden />,
           onSelect: () => void change(account.id),

@@ -3,8 +3,11 @@ import { tz, tzOffset } from "@date-fns/tz";
 import { format } from "date-fns";
 import { formatWallDay, formatWallTime, formatZone } from "@/lib/format";
 
-/** What a person picks: date "2026-11-24", time "09:00" or "09:00:30", zone "Europe/Berlin". */
-export type WallTime = { date: string; time: string; zone: string };
+/**
+ * What a person picks: date "2026-11-24", time "09:00" or "09:00:30", zone "Europe/Berlin". `of` is the instant that it was
+ * made from: while it still says that time, it means that instant, also when the clocks show the time twice.
+ */
+export type WallTime = { date: string; time: string; zone: string; of?: Date };
 
 export type Instant = { kind: "at"; at: Date; note?: string } | { kind: "fault"; fault: string };
 
@@ -12,7 +15,8 @@ const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** The instant of a wall time; a time that the clocks skip is a fault, one that comes twice means the first. */
-export function toInstant({ date, time, zone }: WallTime): Instant {
+export function toInstant({ date, time, zone, of }: WallTime): Instant {
+  if (of !== undefined && isSameWall({ date, time, zone }, toWallTime(of, zone))) return { kind: "at", at: of };
   const wallMs = readWall(date, time);
   if (wallMs === null) return { kind: "fault", fault: "Choose a date and a time." };
   if (Number.isNaN(wallMs)) return { kind: "fault", fault: "This is not a date of the calendar." };
@@ -79,7 +83,12 @@ function describeTwice(change: ClockChange, wallMs: number, zone: string): strin
 
 export function toWallTime(at: Date, zone: string): WallTime {
   const time = format(at, "HH:mm:ss", { in: tz(zone) });
-  return { date: format(at, "yyyy-MM-dd", { in: tz(zone) }), time: time.replace(/:00$/, ""), zone };
+  return { date: format(at, "yyyy-MM-dd", { in: tz(zone) }), time: time.replace(/:00$/, ""), zone, of: at };
+}
+
+/** A browser writes a full minute as "09:00" or as "09:00:00". */
+function isSameWall(one: WallTime, other: WallTime): boolean {
+  return readWall(one.date, one.time) === readWall(other.date, other.time);
 }
 
 /** All zones that this browser knows, UTC included. */

@@ -33,6 +33,7 @@ const SORTS = [
   { value: "-scheduled", label: "Latest first" },
   { value: "-updated", label: "Just changed" },
   { value: "name", label: "By name" },
+  { value: "-name", label: "By name, last first" },
 ] as const satisfies ReadonlyArray<{ value: CampaignSort; label: string }>;
 
 export function CampaignsPage() {

@@ -7,6 +7,7 @@ import { ContentStep } from "@/features/compose/content-step";
 import { PreviewStep } from "@/features/compose/preview-step";
 import { ScheduleStep } from "@/features/compose/schedule-step";
 import { useFollowImport } from "@/features/compose/use-audience";
+import { useContentFaults } from "@/features/compose/use-content-faults";
 import { type Draft, type SaveState, useDraft } from "@/features/compose/use-draft";
 import { CsvImport } from "@/features/imports/csv-import";
 import { cx } from "@/lib/cx";
@@ -61,8 +62,8 @@ function Compose({ campaign }: { campaign: Campaign }) {
     if (target === "preview" || target === "schedule") await draft.flush();
     await navigate({ search: (old) => ({ ...old, step: target }) });
   }
-  // Changes with what the server has, so that preview and forecast are asked for anew.
-  const version = `${draft.state.kind === "saved" ? "saved" : "open"}-${campaign.pacing}-${JSON.stringify(campaign.limit)}-${campaign.recipients_estimate}-${campaign.subject}`;
+  // Changes with every save and with the audience's size, so that preview and forecast are asked for anew.
+  const version = `${campaign.updated_at.toISOString()}-${campaign.recipients_estimate}`;
   return (
     <div className="mx-auto max-w-6xl">
       <header className="mb-5 flex flex-wrap items-center justify-between gap-x-6 gap-y-3">
@@ -85,7 +86,7 @@ function Compose({ campaign }: { campaign: Campaign }) {
         </div>
         <SaveMark state={draft.state} />
       </header>
-      <Stepper campaign={campaign} draft={draft} step={step} onGo={(target) => void go(target)} />
+      <Stepper campaign={campaign} draft={draft} step={step} version={version} onGo={(target) => void go(target)} />
       <Panel className="mt-4 sm:p-7">
         <h2 className="sr-only">{LABELS[step]}</h2>
         {step === "audience" ? (
@@ -114,11 +115,12 @@ function Compose({ campaign }: { campaign: Campaign }) {
   );
 }
 
-type StepperProps = { campaign: Campaign; draft: Draft; step: Step; onGo: (step: Step) => void };
+type StepperProps = { campaign: Campaign; draft: Draft; step: Step; version: string; onGo: (step: Step) => void };
 
-function Stepper({ campaign, draft, step, onGo }: StepperProps) {
+function Stepper({ campaign, draft, step, version, onGo }: StepperProps) {
   const { fields, faults } = draft;
-  const isContentBad = faults.subject ?? faults.html ?? faults.text ?? faults.preview_text;
+  const isRefused = useContentFaults(campaign, version, { asked: step === "schedule" }).length > 0;
+  const isContentBad = isRefused || [faults.subject, faults.html, faults.text, faults.preview_text].some(Boolean);
   const isDone: Record<Step, boolean> = {
     audience: campaign.audience !== null,
     content: fields.subject.trim() !== "" && (fields.html !== "" || fields.text !== "") && !isContentBad,

@@ -242,14 +242,17 @@ function When({ at }: { at: Date | null }) {
 
 function useMove() {
   const queryClient = useQueryClient();
-  return useMutation({
+  const [isDraft, setIsDraft] = useState(false);
+  const move = useMutation({
     mutationFn: async ({ of, at }: { of: Moving; at: Date }): Promise<void> => {
       if (of.kind === "message") {
         await rescheduleMessage(of.message.id, at);
         return;
       }
-      // A campaign moves by going back to a draft and being launched again for the new time.
-      await actOnCampaign(of.campaign.id, "unschedule");
+      // A campaign moves by going back to a draft and being launched again for the new time. When only the first has
+      // worked, the next try is about the second.
+      if (!isDraft) await actOnCampaign(of.campaign.id, "unschedule");
+      setIsDraft(true);
       await launchCampaign(of.campaign.id, at);
     },
     onSettled: () =>
@@ -257,14 +260,20 @@ function useMove() {
         ["campaigns", "messages", "overview"].map((key) => queryClient.invalidateQueries({ queryKey: [key] })),
       ),
   });
+  const reason = move.error ? describeError(move.error) : undefined;
+  const consequence = "It is a draft now and will not be sent: move it again, or schedule it from Campaigns.";
+  return { ...move, reason: reason !== undefined && isDraft ? `${reason} ${consequence}` : reason };
 }
 
 function RescheduleDialog({ of, onClose }: { of: Moving; onClose: () => void }) {
   const before = of.kind === "campaign" ? of.campaign.scheduled_at : of.message.scheduled_at;
-  const [wall, setWall] = useState(() => toWallTime(before ?? new Date(), viewerZone()));
+  const [given] = useState(() => toWallTime(before ?? new Date(), viewerZone()));
+  const [wall, setWall] = useState(given);
   const move = useMove();
   const instant = toInstant(wall);
-  const reason = instant.kind === "fault" ? instant.fault : null;
+  // A move to where it is would take a campaign back and launch it again for nothing.
+  const isUntouched = before !== null && wall === given;
+  const reason = isUntouched ? "Choose another time." : instant.kind === "fault" ? instant.fault : null;
   return (
     <Dialog
       open
@@ -297,7 +306,7 @@ function RescheduleDialog({ of, onClose }: { of: Moving; onClose: () => void }) 
         </>
       }
     >
-      <DateTimeZoneField value={wall} onChange={setWall} error={move.error ? describeError(move.error) : undefined} />
+      <DateTimeZoneField value={wall} onChange={setWall} error={move.reason} />
     </Dialog>
   );
 }

@@ -3,6 +3,7 @@ import { type ReactNode, useEffect, useLayoutEffect, useMemo, useRef, useState }
 import { cx } from "@/lib/cx";
 import { formatCount } from "@/lib/format";
 import { Button } from "@/ui/button";
+import { SkeletonRows } from "@/ui/states";
 
 export type Column<Row> = {
   key: string;
@@ -60,9 +61,12 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   useEffect(() => {
     if (rows.isOld) setPart(0);
   }, [rows.isOld]);
+  const table = useRef<HTMLDivElement>(null);
   function show(next: number) {
     setPart(next);
     window.scrollTo({ top: 0 });
+    // The button that was pressed may go with the part it belonged to.
+    table.current?.focus({ preventScroll: true });
   }
   const body = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
@@ -89,33 +93,11 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   }, [isNearEnd, hasMore, isLoadingMore, onMore]);
   const tracks = columns.map((column) => column.width).join(" ");
   const grid = { gridTemplateColumns: tracks };
+  // A search that fits few rows may have to look far before it finds the first.
+  const isSeeking = rows.count === 0 && !rows.isComplete && rows.failure === null;
   return (
-    // biome-ignore lint/a11y/useSemanticElements: virtual rows need positions that a <table> cannot have
-    <div
-      role="table"
-      aria-label={label}
-      aria-rowcount={rows.isComplete ? rows.count + 1 : -1}
-      aria-busy={rows.isOld || undefined}
-      className={cx("min-w-0 transition-opacity", rows.isOld && "opacity-50")}
-    >
-      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
-      <div role="rowgroup" className="border-b border-line-2">
-        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
-        {/* biome-ignore lint/a11y/useFocusableInteractive: a header row takes no focus */}
-        <div role="row" style={grid} className="grid h-10 items-center gap-3 px-5 sm:gap-4">
-          {columns.map((column) => (
-            // biome-ignore lint/a11y/useSemanticElements: see above
-            // biome-ignore lint/a11y/useFocusableInteractive: a header cell takes no focus
-            <div
-              key={column.key}
-              role="columnheader"
-              className={cx("min-w-0 truncate text-xs font-medium text-ink-3", column.align === "end" && "text-right")}
-            >
-              {column.isQuiet ? <span className="sr-only">{column.header}</span> : column.header}
-            </div>
-          ))}
-        </div>
-      </div>
+    // The lines around the rows are no part of the table: a table has rows and nothing else.
+    <div className={cx("min-w-0 transition-opacity", rows.isOld && "opacity-50")}>
       {start > 0 ? (
         <p className="flex flex-wrap items-center justify-center gap-3 border-b border-line-2 px-5 py-3 text-sm text-ink-2">
           This part begins with row {formatCount(start + 1)}.
@@ -124,34 +106,62 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
           </Button>
         </p>
       ) : null}
-      {/* biome-ignore lint/a11y/useSemanticElements: see above */}
-      <div ref={body} role="rowgroup" className="relative" style={{ height: virtualizer.getTotalSize() }}>
-        {items.map((item) => {
-          const index = start + item.index;
-          const row = rows.at(index);
-          // While a list changes, two of its pages may hold the same row for a moment.
-          const key = row === undefined || keys.has(rowKey(row)) ? String(index) : rowKey(row);
-          keys.add(key);
-          return (
-            <TableRow
-              key={key}
-              row={row}
-              columns={columns}
-              tracks={tracks}
-              index={index}
-              topPx={item.start - top}
-              heightPx={rowHeightPx}
-            />
-          );
-        })}
+      {/* biome-ignore lint/a11y/useSemanticElements: virtual rows need positions that a <table> cannot have */}
+      <div
+        ref={table}
+        role="table"
+        tabIndex={-1}
+        aria-label={label}
+        aria-rowcount={rows.isComplete ? rows.count + 1 : -1}
+        aria-busy={rows.isOld || isSeeking || undefined}
+        className="outline-none"
+      >
+        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+        <div role="rowgroup" className="border-b border-line-2">
+          {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+          {/* biome-ignore lint/a11y/useFocusableInteractive: a header row takes no focus */}
+          <div role="row" style={grid} className="grid h-10 items-center gap-3 px-5 sm:gap-4">
+            {columns.map((column) => (
+              // biome-ignore lint/a11y/useSemanticElements: see above
+              // biome-ignore lint/a11y/useFocusableInteractive: a header cell takes no focus
+              <div
+                key={column.key}
+                role="columnheader"
+                className={cx(
+                  "min-w-0 truncate text-xs font-medium text-ink-3",
+                  column.align === "end" && "text-right",
+                )}
+              >
+                {column.isQuiet ? <span className="sr-only">{column.header}</span> : column.header}
+              </div>
+            ))}
+          </div>
+        </div>
+        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
+        <div ref={body} role="rowgroup" className="relative" style={{ height: virtualizer.getTotalSize() }}>
+          {items.map((item) => {
+            const index = start + item.index;
+            const row = rows.at(index);
+            // While a list changes, two of its pages may hold the same row for a moment.
+            const key = row === undefined || keys.has(rowKey(row)) ? String(index) : rowKey(row);
+            keys.add(key);
+            return (
+              <TableRow
+                key={key}
+                row={row}
+                columns={columns}
+                tracks={tracks}
+                index={index}
+                topPx={item.start - top}
+                heightPx={rowHeightPx}
+              />
+            );
+          })}
+        </div>
       </div>
+      {isSeeking ? <SkeletonRows /> : null}
       {rows.failure ? (
-        <p role="alert" className="flex flex-wrap items-center justify-center gap-3 px-5 py-3 text-sm text-bad-text">
-          {rows.failure.reason}
-          <Button size="small" onClick={rows.failure.retry}>
-            Try again
-          </Button>
-        </p>
+        <Failure {...rows.failure} />
       ) : isLoadingMore ? (
         <p className="px-5 py-3 text-center text-xs text-ink-3">Loading more…</p>
       ) : rows.count > start + rowsMax ? (
@@ -163,6 +173,24 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
         </p>
       ) : null}
     </div>
+  );
+}
+
+/**
+ * Rows that did not come may be millions of pixels above the end of the list: what is said of them stays at the lower edge of
+ * the screen, above the bar that a phone has there.
+ */
+function Failure({ reason, retry }: NonNullable<RowSource<unknown>["failure"]>) {
+  return (
+    <p
+      role="alert"
+      className="glass-high sticky bottom-[calc(5rem+env(safe-area-inset-bottom))] z-20 m-2 flex flex-wrap items-center justify-center gap-3 rounded-xl px-5 py-3 text-sm text-bad-text md:bottom-2"
+    >
+      {reason}
+      <Button size="small" onClick={retry}>
+        Try again
+      </Button>
+    </p>
   );
 }
 

@@ -4,6 +4,8 @@ import { cx } from "@/lib/cx";
 
 export type MenuItem = {
   label: string;
+  /** Where two items may have the same label. */
+  id?: string;
   icon?: ReactNode;
   onSelect: () => void;
   /** Why it cannot act now: shown under its label. */
@@ -20,7 +22,7 @@ export function Menu({ trigger, items }: { trigger: ReactElement; items: Readonl
           <Base.Popup className="glass-high min-w-48 rounded-xl p-1 outline-none">
             {items.map((item) => (
               <Base.Item
-                key={item.label}
+                key={item.id ?? item.label}
                 disabled={Boolean(item.disabledReason)}
                 onClick={item.onSelect}
                 className={cx(

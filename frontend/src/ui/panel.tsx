@@ -3,10 +3,10 @@ import { cx } from "@/lib/cx";
 
 type PanelProps = { title?: ReactNode; aside?: ReactNode; children: ReactNode; className?: string; flush?: boolean };
 
-/** A sheet of glass. `flush` lets a table reach its edges. */
+/** A sheet of glass. `flush` lets a table reach its edges: clipped, not hidden, or nothing in it could stick to the screen. */
 export function Panel({ title, aside, children, className, flush }: PanelProps) {
   return (
-    <section className={cx("glass min-w-0", flush ? "overflow-hidden" : "p-5", className)}>
+    <section className={cx("glass min-w-0", flush ? "overflow-clip" : "p-5", className)}>
       {title !== undefined ? (
         <div
           className={cx(

@@ -24,9 +24,12 @@ export function ScrollRow({ as: Element = "div", className, ref, ...props }: Scr
       element.removeEventListener("scroll", mark);
     };
   }, []);
-  // After each render, because another one may be chosen; a row that shows it already stays where it is.
+  // Looked at after each render, because another one may be chosen; else the row stays where somebody has moved it.
+  const shown = useRef<Element | null>(null);
   useLayoutEffect(() => {
-    if (row.current) showChosen(row.current);
+    const chosen = row.current?.querySelector("[data-active], [data-status=active]") ?? null;
+    if (row.current && chosen && chosen !== shown.current) show(row.current, chosen);
+    shown.current = chosen;
   });
   return (
     <Element
@@ -52,9 +55,8 @@ function markEdges(row: HTMLElement): void {
 /** So much of the neighbour stays in sight that it can be seen to go on. */
 const NEIGHBOUR_PX = 40;
 
-function showChosen(row: HTMLElement): void {
-  const chosen = row.querySelector<HTMLElement>("[data-active], [data-status=active]");
-  if (!chosen || row.scrollWidth <= row.clientWidth) return;
+function show(row: HTMLElement, chosen: Element): void {
+  if (row.scrollWidth <= row.clientWidth) return;
   const { left, right } = chosen.getBoundingClientRect();
   const box = row.getBoundingClientRect();
   if (left < box.left) row.scrollLeft -= box.left - left + NEIGHBOUR_PX;

@@ -1,10 +1,12 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { act, renderHook, waitFor } from "@testing-library/react";
 import type { ReactNode } from "react";
-import { expect, test } from "vitest";
-import { useLongList } from "@/api/long-list";
+import { afterEach, expect, test, vi } from "vitest";
+import { type LongListSource, useLongList } from "@/api/long-list";
 
 type Row = { id: number };
+
+afterEach(() => void vi.useRealTimers());
 
 /** A list of so many rows, in pages of a hundred, that counts what it is asked for. */
 function serve(total: number, pageSize = 100) {
@@ -18,12 +20,27 @@ function serve(total: number, pageSize = 100) {
   return { asked, fetchPage };
 }
 
-function render(fetchPage: ReturnType<typeof serve>["fetchPage"], key = "all") {
+/** A list whose newest rows come first, as many as `count` says at the time: a page begins below the row that its cursor names. */
+function serveNewestFirst(list: { count: number }) {
+  const asked: string[] = [];
+  const fetchPage = async (cursor: string | undefined) => {
+    asked.push(cursor ?? "first");
+    const top = cursor === undefined ? list.count : Number(cursor);
+    const data = Array.from({ length: Math.min(100, top) }, (_, at) => ({ id: top - 1 - at }));
+    return { data, next_cursor: top > 100 ? String(top - 100) : null };
+  };
+  return { asked, fetchPage };
+}
+
+function render(
+  fetchPage: LongListSource<Row>["fetchPage"],
+  { key = "all", liveMs = false }: { key?: string; liveMs?: number | false } = {},
+) {
   const client = new QueryClient({ defaultOptions: { queries: { staleTime: 60_000 } } });
   const wrapper = ({ children }: { children: ReactNode }) => (
     <QueryClientProvider client={client}>{children}</QueryClientProvider>
   );
-  const view = renderHook(({ name }) => useLongList<Row>({ queryKey: ["rows", name], fetchPage }), {
+  const view = renderHook(({ name }) => useLongList<Row>({ queryKey: ["rows", name], fetchPage, liveMs }), {
     wrapper,
     initialProps: { name: key },
   });
@@ -86,6 +103,84 @@ test("pages with nothing in them are passed: a search may have to look far", asy
   expect(result.current.isEmpty).toBe(false);
   await waitFor(() => expect(result.current.rows.at(0)).toEqual({ id: 7 }));
   expect(result.current.rows).toMatchObject({ count: 1, isComplete: true });
+});
+
+test("pages in which nothing was found are not read again when the list is refreshed", async () => {
+  const asked: string[] = [];
+  const next: Record<string, string> = { first: "a", a: "b", b: "c" };
+  const { result, client } = render(async (cursor = "first") => {
+    asked.push(cursor);
+    return { data: cursor === "c" ? [{ id: 7 }] : [], next_cursor: next[cursor] ?? null };
+  });
+  await waitFor(() => expect(result.current.rows.at(0)).toEqual({ id: 7 }));
+  expect(asked).toEqual(["first", "a", "b", "c"]);
+  await act(() => client.invalidateQueries());
+  expect(asked.slice(4)).toEqual(["first", "c"]);
+  expect(result.current.rows.at(0)).toEqual({ id: 7 });
+});
+
+test("a page in which nothing was found is read again when rows from above have come into it", async () => {
+  const pages: Record<string, { data: Row[]; next_cursor: string | null }> = {
+    first: { data: [], next_cursor: "a" },
+    a: { data: [], next_cursor: "b" },
+    b: { data: [{ id: 7 }], next_cursor: null },
+  };
+  const { result, client } = render(async (cursor) => pages[cursor ?? "first"] ?? { data: [], next_cursor: null });
+  await waitFor(() => expect(result.current.rows.at(0)).toEqual({ id: 7 }));
+  pages.first = { data: [], next_cursor: "above a" };
+  pages["above a"] = { data: [{ id: 8 }], next_cursor: "b" };
+  await act(() => client.invalidateQueries({ queryKey: ["rows", "all", "page", ""] }));
+  await waitFor(() => expect(result.current.rows.at(0)).toEqual({ id: 8 }));
+  expect(result.current.rows.at(1)).toEqual({ id: 7 });
+});
+
+test("a live list goes on where its first page ends on the screen", async () => {
+  const { fetchPage } = serveNewestFirst({ count: 1000 });
+  const { result } = render(fetchPage, { liveMs: 60_000 });
+  act(() => result.current.rows.onRange(0, 99));
+  await waitFor(() => expect(result.current.rows.count).toBe(200));
+});
+
+test("only the top of a live list is asked for again, and only while somebody looks at it", async () => {
+  vi.useFakeTimers();
+  const list = { count: 1000 };
+  const { asked, fetchPage } = serveNewestFirst(list);
+  const { result } = render(fetchPage, { liveMs: 3000 });
+  act(() => result.current.rows.onRange(0, 40));
+  await act(() => vi.advanceTimersByTimeAsync(100));
+  list.count = 1010;
+  await act(() => vi.advanceTimersByTimeAsync(6000));
+  expect(result.current.rows.at(0)).toEqual({ id: 1009 });
+  expect(asked).toEqual(["first", "first", "first"]);
+  // Somebody who has scrolled on gets the pages ahead once, and then the list keeps still.
+  act(() => result.current.rows.onRange(60, 95));
+  await act(() => vi.advanceTimersByTimeAsync(100));
+  expect(asked.slice(3)).toEqual(["910", "810"]);
+  list.count = 1020;
+  await act(() => vi.advanceTimersByTimeAsync(60_000));
+  expect(asked).toHaveLength(5);
+  expect(result.current.rows.at(150)).toEqual({ id: 859 });
+});
+
+test("rows stay in their places until the page that takes them over has come", async () => {
+  const list = { count: 300 };
+  const { fetchPage } = serveNewestFirst(list);
+  const slow = Promise.withResolvers<void>();
+  const { result, client } = render(async (cursor) => {
+    if (cursor === "201") await slow.promise;
+    return fetchPage(cursor);
+  });
+  act(() => result.current.rows.onRange(20, 120));
+  await waitFor(() => expect(result.current.rows.at(150)).toEqual({ id: 149 }));
+  list.count = 301;
+  await act(() => client.invalidateQueries({ queryKey: ["rows", "all", "page", ""] }));
+  await waitFor(() => expect(client.getQueryState(["rows", "all", "page", "201"])?.fetchStatus).toBe("fetching"));
+  expect(result.current.rows.at(0)).toEqual({ id: 300 });
+  expect(result.current.rows.at(150)).toEqual({ id: 149 });
+  expect(result.current.rows.at(250)).toEqual({ id: 49 });
+  slow.resolve();
+  await waitFor(() => expect(result.current.rows.at(150)).toEqual({ id: 150 }));
+  await waitFor(() => expect(result.current.rows.at(250)).toEqual({ id: 50 }));
 });
 
 test("a list without rows is empty once it is known to be", async () => {

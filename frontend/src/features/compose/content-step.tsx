@@ -317,7 +317,7 @@ function Templates({ draft, onReplaced }: { draft: Draft; onReplaced: () => void
         items={[
           ...(templates.data ?? [])
             .slice(0, 12)
-            .map((template) => ({ label: template.name, onSelect: () => setChosen(template.id) })),
+            .map((template) => ({ id: template.id, label: template.name, onSelect: () => setChosen(template.id) })),
           {
             label: "Keep this as a template…",
             onSelect: () => setName(draft.fields.name),

@@ -1,5 +1,5 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { useNavigate } from "@tanstack/react-router";
+import { Link, useNavigate } from "@tanstack/react-router";
 import { CalendarClock, Gauge, Rocket, TriangleAlert, Waves, Zap } from "lucide-react";
 import { useState } from "react";
 import {
@@ -12,6 +12,7 @@ import {
 } from "@/api/campaigns";
 import { describeError } from "@/api/http";
 import { announceLaunch } from "@/features/compose/launch-undo";
+import { useContentFaults } from "@/features/compose/use-content-faults";
 import { asSentence, type Draft } from "@/features/compose/use-draft";
 import { formatCount, formatLimit, formatSpan, plural, viewerZone } from "@/lib/format";
 import { toInstant, toWallTime, type WallTime } from "@/lib/zoned";
@@ -193,7 +194,7 @@ function ForecastPanel({ campaign, draft, at, version, isTimeValid }: ForecastPa
       });
     },
   });
-  const contentFault = forecast.data?.faults.map((fault) => asSentence(fault.detail)).join(" ") || null;
+  const contentFault = describeContentFaults(useContentFaults(campaign, version, { asked: true }));
   const reason = !isTimeValid ? "Choose a time that exists." : (blockedReason(campaign, "launch") ?? contentFault);
   const act = at === null ? "Launch now" : "Schedule";
   return (
@@ -212,7 +213,21 @@ function ForecastPanel({ campaign, draft, at, version, isTimeValid }: ForecastPa
           {(data) => <ForecastView forecast={data} />}
         </QueryState>
       )}
-      {reason !== null ? <p className="text-[0.8125rem] text-warn-text">{reason}</p> : null}
+      {reason !== null ? (
+        <p className="text-[0.8125rem] text-warn-text">
+          {reason}{" "}
+          {reason === contentFault ? (
+            <Link
+              to="/campaigns/$id/compose"
+              params={{ id: campaign.id }}
+              search={{ step: "content" }}
+              className="font-medium underline"
+            >
+              Change the content
+            </Link>
+          ) : null}
+        </p>
+      ) : null}
       <Button
         variant="primary"
         className="w-full"
@@ -311,4 +326,14 @@ function Line({ label, value }: { label: string; value: React.ReactNode }) {
       <dd className="min-w-0 text-right font-medium">{value}</dd>
     </div>
   );
+}
+
+const PLACES: Record<string, string> = { "/subject": "Subject", "/html": "Message", "/text": "Text version" };
+
+/** The first fault with its place, and how many more there are; null when the content can be sent. */
+function describeContentFaults(faults: Forecast["faults"]): string | null {
+  const first = faults[0];
+  if (first === undefined) return null;
+  const more = faults.length > 1 ? ` And ${formatCount(faults.length - 1)} more.` : "";
+  return `${PLACES[first.pointer] ?? "Content"}: ${asSentence(first.detail)}${more}`;
 }

@@ -138,7 +138,10 @@ function RelayRow({ relay, reason, onEdit, onDelete }: RelayRowProps) {
           Test connection
         </Button>
       }
-      onEdit={onEdit}
+      onEdit={() => {
+        test.reset(); // what it says is about the relay as it was
+        onEdit();
+      }}
       editReason={reason}
       onDelete={onDelete}
       deleteReason={reason}

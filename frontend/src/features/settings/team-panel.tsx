@@ -2,7 +2,7 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { UserPlus, Users } from "lucide-react";
 import { useState } from "react";
 import { allRows } from "@/api/fields";
-import { ApiError, describeError } from "@/api/http";
+import { describeError } from "@/api/http";
 import { meQuery } from "@/api/me";
 import { addMember, changeRole, type Member, type Role, removeMember, teamQuery } from "@/api/team";
 import { SettingsRow } from "@/features/settings/settings-list";
@@ -229,14 +229,8 @@ function RoleDialog({ member, onClose }: { member: Member; onClose: () => void }
     >
       <div className="grid gap-4 pb-1">
         <ChoiceCards label="Role" value={role} choices={ROLES} onChange={setRole} />
-        {save.error ? <Notice tone="bad">{describeRoleError(save.error)}</Notice> : null}
+        {save.error ? <Notice tone="bad">{describeError(save.error)}</Notice> : null}
       </div>
     </Dialog>
   );
-}
-
-function describeRoleError(error: Error): string {
-  return error instanceof ApiError && error.code === "last_owner"
-    ? "This is the last owner. Make somebody else an owner first."
-    : describeError(error);
 }

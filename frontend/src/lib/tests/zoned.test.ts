@@ -60,7 +60,18 @@ test("what is not filled in is a fault", () => {
   expect(toInstant({ date: "", time: "09:00", zone: berlin }).kind).toBe("fault");
 });
 
-test("an instant and its wall time are each other's inverse", () => {
-  const at = new Date("2026-07-01T22:15:00Z");
-  expect(toInstant(toWallTime(at, "Asia/Kolkata"))).toEqual({ kind: "at", at });
+test.each([
+  ["on a summer's day", "Asia/Kolkata", "2026-07-01T22:15:00Z"],
+  ["in the hour that comes twice, the first time", berlin, "2026-10-25T00:30:00Z"],
+  ["in the hour that comes twice, the second time", berlin, "2026-10-25T01:30:00Z"],
+])("an instant and its wall time are each other's inverse: %s", (_, zone, text) => {
+  const at = new Date(text);
+  expect(toInstant(toWallTime(at, zone))).toEqual({ kind: "at", at });
+});
+
+test("a wall time that was made from an instant and then changed means what it says now", () => {
+  const wall = toWallTime(new Date("2026-10-25T01:30:00Z"), berlin);
+  expect(toInstant({ ...wall, time: "02:45" })).toMatchObject({ kind: "at", at: new Date("2026-10-25T00:45:00Z") });
+  expect(toInstant({ ...wall, zone: "UTC" })).toEqual({ kind: "at", at: new Date("2026-10-25T02:30:00Z") });
+  expect(toInstant({ ...wall, time: "02:30:00" })).toEqual({ kind: "at", at: new Date("2026-10-25T01:30:00Z") });
 });

@@ -1,6 +1,6 @@
 import { fireEvent, screen, waitFor, within } from "@testing-library/react";
 import { beforeAll, expect, test, vi } from "vitest";
-import { ok, problem } from "@/testing/mock-api";
+import { ok, problem, type Routes } from "@/testing/mock-api";
 import { renderApp, warmUp } from "@/testing/render-app";
 import * as sample from "@/testing/sample";
 
@@ -182,18 +182,62 @@ test("the preview offers the people of the audience, and nobody else", async () 
   expect(await within(people).findByText("Nobody in the audience fits.")).toBeInTheDocument();
 });
 
-test("what the launch would be refused for is said beforehand", async () => {
-  renderApp("/campaigns/cmp_5/compose?step=schedule", {
-    [`POST ${V}/campaigns/*/forecast`]: ok({
-      ...sample.forecast,
-      faults: [{ pointer: "/subject", detail: "the audience has no {{ nickname }}", code: "unknown_tag" }],
-    }),
+test("what the launch would be refused for is said beforehand, with its place and the way there", async () => {
+  const fault = { pointer: "/subject", detail: "the audience has no {{ nickname }}", code: "unknown_tag" };
+  const { user } = renderApp("/campaigns/cmp_5/compose?step=schedule", {
+    [`POST ${V}/campaigns/*/forecast`]: ok({ ...sample.forecast, faults: [fault, fault, fault] }),
   });
-  expect((await screen.findAllByText("The audience has no {{ nickname }}.")).length).toBeGreaterThan(0);
-  expect(screen.getByRole("button", { name: /^Launch now/ })).toHaveAccessibleDescription(
-    "The audience has no {{ nickname }}.",
+  await user.click(await screen.findByRole("link", { name: "Change the content" }));
+  expect(await screen.findByLabelText("Subject")).toBeInTheDocument();
+  await user.click(screen.getByRole("button", { name: /Schedule/ }));
+  expect(await screen.findByRole("button", { name: /^Launch now/ })).toHaveAccessibleDescription(
+    "Subject: The audience has no {{ nickname }}. And 2 more.",
   );
 });
+
+test("the content is not done while the forecast finds a fault in it, until it is changed", async () => {
+  const fault = { pointer: "/text", detail: "the audience has no {{ nickname }}", code: "unknown_tag" };
+  const { user } = renderApp("/campaigns/cmp_5/compose?step=schedule", {
+    ...savingDraft(),
+    [`POST ${V}/campaigns/*/forecast`]: ok({ ...sample.forecast, faults: [fault] }),
+  });
+  await screen.findByRole("link", { name: "Change the content" });
+  const steps = screen.getByRole("navigation", { name: "Steps" });
+  await user.click(within(steps).getByRole("button", { name: "Content" }));
+  await user.type(await screen.findByLabelText("Preview text"), "!");
+  expect(await within(steps).findByRole("button", { name: "Content, done" }, { timeout: 4000 })).toBeInTheDocument();
+});
+
+test("a fault that was mended is not shown again while the new forecast is on its way", async () => {
+  const fault = { pointer: "/text", detail: "the audience has no {{ nickname }}", code: "unknown_tag" };
+  let isMended = false;
+  const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=schedule", {
+    ...savingDraft(),
+    [`POST ${V}/campaigns/*/forecast`]: () => (isMended ? "never" : ok({ ...sample.forecast, faults: [fault] })),
+  });
+  await user.click(await screen.findByRole("link", { name: "Change the content" }));
+  isMended = true;
+  await user.click(await screen.findByRole("tab", { name: "Plain text" }));
+  await user.type(screen.getByRole("textbox", { name: "Plain text" }), "Hello");
+  await user.click(screen.getByRole("button", { name: "Schedule" }));
+  await waitFor(() => expect(calls.filter((call) => call.path.endsWith("/forecast")).length).toBeGreaterThan(1));
+  expect(await screen.findByRole("button", { name: /^Launch now/ })).not.toHaveAccessibleDescription(/nickname/);
+});
+
+/** A server that keeps what it is sent, and says when it was sent. */
+function savingDraft(): Routes {
+  let draft: object = sample.readyDraft;
+  let saves = 0;
+  return {
+    [`GET ${V}/campaigns/*`]: () => ok(draft),
+    [`PATCH ${V}/campaigns/*`]: ({ body }) => {
+      saves += 1;
+      const at = new Date(Date.parse(sample.readyDraft.updated_at) + saves * 1000).toISOString();
+      draft = { ...draft, ...(typeof body === "object" ? body : {}), updated_at: at };
+      return ok(draft);
+    },
+  };
+}
 
 test("a time is chosen to the second, and a day on which the clocks change is explained", async () => {
   const { user, calls } = renderApp("/campaigns/cmp_5/compose?step=schedule");

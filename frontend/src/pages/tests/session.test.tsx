@@ -1,6 +1,6 @@
 import { screen, waitFor } from "@testing-library/react";
-import { beforeAll, expect, test } from "vitest";
-import { ok, problem } from "@/testing/mock-api";
+import { beforeAll, expect, test, vi } from "vitest";
+import { type Answer, ok, problem } from "@/testing/mock-api";
 import { renderApp, warmUp } from "@/testing/render-app";
 import * as sample from "@/testing/sample";
 
@@ -85,6 +85,51 @@ test("a person in two accounts goes to the other one, and everything is asked an
   expect(await screen.findByText("Reading Club")).toBeInTheDocument();
   expect(await screen.findByRole("heading", { name: "Overview" })).toBeInTheDocument();
   expect(calls.find((call) => call.path.endsWith("/me/account"))?.body).toEqual({ account_id: "acc_2" });
+});
+
+test("nothing of the account before is shown in the other one, and who is signed in is asked once", async () => {
+  let isSwitched = false;
+  let tellMe: (answer: Answer) => void = () => undefined;
+  const { user, router, calls } = renderApp("/", {
+    [`GET ${V}/me`]: () =>
+      isSwitched
+        ? new Promise<Answer>((resolve) => {
+            tellMe = resolve;
+          })
+        : ok(sample.owner),
+    [`GET ${V}/overview`]: () => (isSwitched ? "never" : ok(sample.overview)),
+    [`POST ${V}/me/account`]: () => {
+      isSwitched = true;
+      return ok(sample.owner);
+    },
+  });
+  expect((await screen.findAllByText("Winter sale")).length).toBeGreaterThan(0);
+  await router.navigate({ to: "/lists" });
+  await screen.findByText("Newsletter");
+  const asked = () => calls.filter((call) => call.path === `${V}/me`).length;
+  const before = asked();
+  await user.click(screen.getAllByText("Ada Vogel")[0] ?? document.body);
+  await user.click(await screen.findByRole("menuitem", { name: "Switch to Reading Club" }));
+  await waitFor(() => expect(asked()).toBe(before + 1));
+  expect(screen.queryByText("Winter sale")).not.toBeInTheDocument();
+  tellMe(ok(sample.owner));
+  expect(await screen.findByRole("heading", { name: "Overview" })).toBeInTheDocument();
+  expect(screen.queryByText("Winter sale")).not.toBeInTheDocument();
+  await waitFor(() => expect(calls.filter((call) => call.path === `${V}/overview`).length).toBeGreaterThan(1));
+  expect(asked()).toBe(before + 1);
+});
+
+test("two accounts of the same name are two items of the menu", async () => {
+  const complaints = vi.spyOn(console, "error");
+  const twin = { id: "acc_3", name: "Reading Club", role: "member", current: false };
+  const { user } = renderApp("/", {
+    [`GET ${V}/me`]: ok({ ...sample.owner, accounts: [...sample.owner.accounts, twin] }),
+  });
+  await screen.findAllByText("Ada Vogel");
+  await user.click(screen.getAllByText("Ada Vogel")[0] ?? document.body);
+  expect(await screen.findAllByRole("menuitem", { name: "Switch to Reading Club" })).toHaveLength(2);
+  expect(complaints.mock.calls.flat().filter((each) => /same key/.test(String(each)))).toEqual([]);
+  complaints.mockRestore();
 });
 
 test("with one account there is nothing to switch to", async () => {

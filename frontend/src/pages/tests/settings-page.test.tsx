@@ -38,6 +38,14 @@ test("a relay that refuses says at which step, in whose words, and what to chang
   expect(screen.getByText("535 5.7.8 Authentication credentials invalid")).toBeInTheDocument();
 });
 
+test("what a test found is forgotten when the relay is edited", async () => {
+  const { user } = renderApp("/settings?tab=relays", asOwner);
+  await user.click(await screen.findByRole("button", { name: "Test the connection to Main relay" }));
+  expect(await screen.findByText(/The connection works/)).toBeInTheDocument();
+  await user.click(screen.getByRole("button", { name: "Change Main relay" }));
+  await waitFor(() => expect(screen.queryByText(/The connection works/)).not.toBeInTheDocument());
+});
+
 test("a person is added to the team by their address", async () => {
   const { user, calls } = renderApp("/settings?tab=team", asOwner);
   expect(await screen.findByText("Not here yet")).toBeInTheDocument();
@@ -70,12 +78,16 @@ test("an address that is in the team already is told at its field", async () => 
 test("the last owner stays one, and is told why", async () => {
   const { user } = renderApp("/settings?tab=team", {
     ...asOwner,
-    [`PATCH ${V}/team/*`]: problem(409, "last_owner", "An account needs an owner."),
+    [`PATCH ${V}/team/*`]: problem(
+      409,
+      "last_owner",
+      "This is the account's last owner. Make somebody else an owner first.",
+    ),
   });
   await user.click(await screen.findByRole("button", { name: "Change Ada Vogel" }));
   await user.click(await screen.findByRole("radio", { name: /Member/ }));
   await user.click(screen.getByRole("button", { name: "Save" }));
-  expect(await screen.findByText(/This is the last owner/)).toBeInTheDocument();
+  expect(await screen.findByText(/This is the account's last owner/)).toBeInTheDocument();
 });
 
 test("taking somebody out asks first", async () => {
@@ -114,4 +126,9 @@ test("campaigns are ordered by the server, and the address keeps the order", asy
   await user.click(await screen.findByRole("option", { name: "By name" }));
   await waitFor(() => expect(router.state.location.href).toBe("/campaigns?sort=name"));
   await waitFor(() => expect(calls.some((call) => call.path.includes("sort=name"))).toBe(true));
+});
+
+test("every order that an address can ask for is named", async () => {
+  renderApp("/campaigns?sort=-name");
+  expect(await screen.findByRole("combobox", { name: "Sort" })).toHaveTextContent("By name, last first");
 });
