@@ -189,7 +189,8 @@ def _judge_doubts(facts: Facts, verdict: Verdict) -> None:
     faults = facts.faults
     verdict.uncertain = sum(row.doubts for row in facts.rows)
     by_crash = sum(row.crash_doubts for row in facts.rows)
-    crash_max = (faults.in_flight + 1) * faults.ends * faults.connections  # marks run one ahead
+    marked = max(2, faults.in_flight)  # of one in flight at a time the next is marked, too
+    crash_max = marked * faults.ends * faults.connections
     verdict.uncertain_max = crash_max + faults.in_flight * (faults.replies_lost + faults.bodies_cut)
     if by_crash > crash_max:
         verdict.breaches.append(f"I2: {by_crash} in doubt after the end of a worker, at most {crash_max} allowed")

@@ -168,7 +168,7 @@ def test_messages_in_flight_widen_the_bounds_of_a_kill_by_as_many() -> None:
         row(message_id=n, recipient=f"p{n}@x.test", status="uncertain", doubts=1, crash_doubts=1, resends=False)
         for n in range(13)
     ]
-    kill = Faults(ends=1, connections=4, in_flight=2)
+    kill = Faults(ends=1, connections=4, in_flight=3)
     assert of(rows[:12], [], faults=kill).breaches == []
     assert named(of(rows, [], faults=kill)) == {"I2"}
 
