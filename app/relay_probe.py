@@ -160,15 +160,18 @@ class _Conversation:
 
     def _connect(self, hosts: list[str]) -> None:
         fault: OSError | None = None
-        for host in hosts[:_ADDRESSES_TRIED_MAX]:
+        tried = hosts[:_ADDRESSES_TRIED_MAX]
+        for number, host in enumerate(tried):
+            # A share for each: behind an address that never answers there may be one that does.
+            timeout_s = self._left_s() / (len(tried) - number)
             try:
-                self._sock = socket.create_connection((host, self.address.port), timeout=self._left_s())
+                self._sock = socket.create_connection((host, self.address.port), timeout=timeout_s)
                 return
-            except TimeoutError:
-                raise
             except OSError as error:
                 fault = error
         assert fault is not None, "a name that resolves has an address"
+        if isinstance(fault, TimeoutError):
+            raise fault
         what = (
             "refused the connection"
             if isinstance(fault, ConnectionRefusedError)

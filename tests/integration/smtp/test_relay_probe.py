@@ -289,3 +289,20 @@ def test_a_name_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_we_greet_by_a_name_that_leads_to_us(url: str, name: str) -> None:
     assert choose_helo_name(url) == name
+
+
+def test_an_address_that_never_answers_leaves_time_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[str, float]] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> Any:
+        tried.append((address[0], timeout))
+        raise TimeoutError if address[0] == "8.8.8.8" else ConnectionRefusedError
+
+    monkeypatch.setattr(relay_probe.socket, "getaddrinfo", look_up_as("8.8.8.8", "9.9.9.9"))
+    monkeypatch.setattr(relay_probe.socket, "create_connection", connect)
+    found = probe_relay(
+        RelayAddress("smtp.example.com", 587, tls="starttls"), helo_name="us.test", allow_private=False, deadline_s=4
+    )
+    assert [host for host, _ in tried] == ["8.8.8.8", "9.9.9.9"]
+    assert tried[0][1] <= 2
+    assert (found.step, "refused the connection" in found.detail) == ("connect", True)
