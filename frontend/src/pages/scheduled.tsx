@@ -2,7 +2,14 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { Ban, CalendarClock, CalendarCog, SearchX, Undo2 } from "lucide-react";
 import { useCallback, useMemo, useState } from "react";
-import { actOnCampaign, blockedReason, type Campaign, campaignsQuery, launchCampaign } from "@/api/campaigns";
+import {
+  actOnCampaign,
+  blockedReason,
+  type Campaign,
+  campaignQuery,
+  campaignsQuery,
+  launchCampaign,
+} from "@/api/campaigns";
 import { allRows } from "@/api/fields";
 import { describeError } from "@/api/http";
 import { useLongList } from "@/api/long-list";
@@ -252,8 +259,13 @@ function useMove() {
       // A campaign moves by going back to a draft and being launched again for the new time. When only the first has
       // worked, the next try is about the second.
       if (!isDraft) await actOnCampaign(of.campaign.id, "unschedule");
-      setIsDraft(true);
       await launchCampaign(of.campaign.id, at);
+    },
+    // How far it came is asked, not concluded: of either act the answer alone may have been lost.
+    onError: async (_, { of }) => {
+      if (of.kind === "message") return;
+      const now = await queryClient.fetchQuery({ ...campaignQuery(of.campaign.id), staleTime: 0 }).catch(() => null);
+      setIsDraft(now?.status === "draft");
     },
     onSettled: () =>
       Promise.all(
@@ -262,7 +274,7 @@ function useMove() {
   });
   const reason = move.error ? describeError(move.error) : undefined;
   const consequence = "It is a draft now and will not be sent: move it again, or schedule it from Campaigns.";
-  return { ...move, reason: reason !== undefined && isDraft ? `${reason} ${consequence}` : reason };
+  return { ...move, isDraft, reason: reason !== undefined && isDraft ? `${reason} ${consequence}` : reason };
 }
 
 function RescheduleDialog({ of, onClose }: { of: Moving; onClose: () => void }) {
@@ -283,7 +295,7 @@ function RescheduleDialog({ of, onClose }: { of: Moving; onClose: () => void }) 
       description={of.kind === "campaign" ? of.campaign.name : of.message.to}
       footer={
         <>
-          <Button onClick={onClose}>Keep as it is</Button>
+          <Button onClick={onClose}>{move.isDraft ? "Leave it a draft" : "Keep as it is"}</Button>
           <Button
             variant="primary"
             busy={move.isPending}
