@@ -396,15 +396,21 @@ def duplicate_campaign(campaign_id: str) -> Response:
 @blueprint.input(AudienceQuery, location="query")
 @blueprint.output(AudiencePageOutput)
 def list_audience(campaign_id: str, query_data: AudienceQuery) -> Response:
-    """The contacts whom a campaign is for, the first ones first; a preview takes any of them"""
+    """The contacts whom a campaign is for, the first ones first; a preview takes any of them
+
+    A page of a search that fits few contacts may be short, even empty: go on while `next_cursor` is not null.
+    """
     account_id, number, page = caller().account_id, parse_id("campaign", campaign_id), read_page(query_data)
     with reading() as conn:
         campaign = reads.get_campaign(conn, account_id=account_id, campaign_id=number)
-        rows = audiences.list_contacts(
+        found = audiences.list_contacts(
             conn, campaign, account_id=account_id, q=(query_data.q or "").strip() or None, after_id=page.after_id,
             row_limit=page.limit + 1,
         )  # fmt: skip
-    return etag_json(page_json(rows, page, _audience_contact_json))
+    shown = page_json(found.rows, page, _audience_contact_json)
+    if found.looked_until is not None:
+        shown["next_cursor"] = services().ids.encode("cursor", found.looked_until)
+    return etag_json(shown)
 
 
 @blueprint.post("/campaigns/<campaign_id>/preview")

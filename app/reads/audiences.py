@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 from app.content.addresses import is_address
 from app.db import Conn, many, maybe, one
 from app.domain.audience import AudienceKey
+from app.reads.contacts import SCAN_LIMIT, ContactPage
 from sql import queries
 
 #: Merge tags that every message of a campaign has.
@@ -41,7 +42,7 @@ def list_columns(conn: Conn, stored: Mapping[str, Any] | None, *, account_id: in
 
 def list_contacts(
     conn: Conn, campaign: Mapping[str, Any], *, account_id: int, q: str | None, after_id: int | None, row_limit: int
-) -> list[DictRow]:
+) -> ContactPage:
     """{contact_id, email, attributes} of the audience, by id. `q` is a part of an address, or a whole one."""
     key = AudienceKey.from_stored(campaign["audience"])
     where = {
@@ -49,8 +50,16 @@ def list_contacts(
         "list_ids": key.list_ids, "after_id": after_id or 0,
     }  # fmt: skip
     if q and is_address(q):
-        return many(conn, queries.campaigns.find_in_audience, email=q, **where)
-    return many(conn, queries.campaigns.list_audience, q=q, row_limit=row_limit, **where)
+        return ContactPage(many(conn, queries.campaigns.find_in_audience, email=q, **where))
+    end_id = None
+    if q:
+        scan = maybe(
+            conn, queries.campaigns.find_audience_scan_end, account_id=account_id, after_id=where["after_id"],
+            scan_limit=SCAN_LIMIT,
+        )  # fmt: skip
+        end_id = scan["contact_id"] if scan else None
+    rows = many(conn, queries.campaigns.list_audience, q=q, row_limit=row_limit, end_id=end_id, **where)
+    return ContactPage(rows, end_id if len(rows) < row_limit else None)
 
 
 def has_contacts(conn: Conn, stored: Mapping[str, Any] | None, *, account_id: int, campaign_id: int) -> bool:

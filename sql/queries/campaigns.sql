@@ -278,7 +278,7 @@ LIMIT 1;
 
 -- name: list_audience :many
 -- The contacts of an audience by id. Each of its sources gives at most a page, so that a page costs a page; with `q`, what
--- has to be read until one is full.
+-- has to be read until one is full, up to `end_id`.
 SELECT DISTINCT page.contact_id, page.email, page.attributes
 FROM (
     (
@@ -287,6 +287,7 @@ FROM (
         JOIN contacts AS c ON c.contact_id = i.contact_id AND c.account_id = i.account_id
         WHERE i.account_id = %(account_id)s AND i.import_id = %(import_id)s::bigint
           AND i.contact_id > %(after_id)s::bigint
+          AND (%(end_id)s::bigint IS NULL OR i.contact_id <= %(end_id)s::bigint)
           AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
         ORDER BY i.contact_id
         LIMIT %(row_limit)s
@@ -300,6 +301,7 @@ FROM (
         JOIN contacts AS c ON c.contact_id = l.contact_id AND c.account_id = l.account_id
         WHERE l.account_id = %(account_id)s AND l.list_id = chosen.list_id
           AND l.contact_id > %(after_id)s::bigint
+          AND (%(end_id)s::bigint IS NULL OR l.contact_id <= %(end_id)s::bigint)
           AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
         ORDER BY l.contact_id
         LIMIT %(row_limit)s
@@ -311,6 +313,7 @@ FROM (
         JOIN contacts AS c ON c.contact_id = k.contact_id AND c.account_id = k.account_id
         WHERE k.account_id = %(account_id)s AND k.campaign_id = %(campaign_id)s
           AND k.contact_id > %(after_id)s::bigint
+          AND (%(end_id)s::bigint IS NULL OR k.contact_id <= %(end_id)s::bigint)
           AND (%(q)s::text IS NULL OR strpos(c.email_key, lower(%(q)s::text)) > 0)
         ORDER BY k.contact_id
         LIMIT %(row_limit)s
@@ -318,6 +321,15 @@ FROM (
 ) AS page
 ORDER BY page.contact_id
 LIMIT %(row_limit)s;
+
+-- name: find_audience_scan_end :maybe
+-- The contact that a search through an audience looks at last, so that no request looks at more than `scan_limit` of them.
+SELECT contact_id
+FROM contacts
+WHERE account_id = %(account_id)s AND contact_id > %(after_id)s::bigint
+ORDER BY contact_id
+OFFSET %(scan_limit)s - 1
+LIMIT 1;
 
 -- name: find_in_audience :many
 -- The contact of an audience with exactly this address, if any.

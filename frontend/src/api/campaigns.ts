@@ -244,12 +244,28 @@ export const audienceContactSchema = z.object({
   attributes: z.record(z.string(), z.string()).default({}),
 });
 
-/** Some of the people in a campaign's audience, to show the message as one of them. */
+type AudienceContact = z.infer<typeof audienceContactSchema>;
+
+const AUDIENCE_ROWS = 6;
+
+/**
+ * Some of the people in a campaign's audience, to show the message as one of them. A search comes in parts, some of which may
+ * be empty.
+ */
 export function audienceQuery(id: string, q: string, version: string) {
   return queryOptions({
     queryKey: ["campaigns", "audience", id, q, version],
-    queryFn: ({ signal }) =>
-      get(`${base}/${id}/audience`, pageOf(audienceContactSchema), { params: { q, limit: 6 }, signal }),
+    queryFn: async ({ signal }) => {
+      const found: AudienceContact[] = [];
+      let cursor: string | undefined;
+      do {
+        const params = { q, limit: AUDIENCE_ROWS, cursor };
+        const page = await get(`${base}/${id}/audience`, pageOf(audienceContactSchema), { params, signal });
+        found.push(...page.data);
+        cursor = page.next_cursor ?? undefined;
+      } while (found.length < AUDIENCE_ROWS && cursor !== undefined);
+      return found.slice(0, AUDIENCE_ROWS);
+    },
     placeholderData: keepPreviousData,
   });
 }

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
+from app.reads import audiences
 from tests.integration.campaign_rows import materialise
 
 FUTURE = "2031-05-01T09:00:00Z"
@@ -261,6 +262,25 @@ def test_the_audience_is_listed_and_each_of_it_can_be_previewed(api: Any) -> Non
     assert [row["email"] for row in api.get(f"{path}?q=P4@EXAMPLE.test").json["data"]] == ["p4@example.test"]
     for nobody in ("outside@example.test", "outside", "%25"):
         assert api.get(f"{path}?q={nobody}").json["data"] == []
+
+
+def test_a_search_through_an_audience_looks_at_so_many_contacts_at_a_time_and_goes_on_where_it_stopped(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audiences, "SCAN_LIMIT", 3)
+    chosen = add_list(api, "One")
+    for number in range(10):
+        add_contact(api, f"{'rare' if number in (0, 8) else 'p'}{number}@example.test", list_id=chosen, first_name="P")
+    campaign = make(api, audience={"list_ids": [api.id("list", chosen)]})
+    found, sizes, cursor = [], [], ""
+    while cursor is not None:
+        page = api.get(f"/campaigns/{campaign['id']}/audience?q=rare&limit=1{cursor and f'&cursor={cursor}'}").json
+        found += [row["email"] for row in page["data"]]
+        sizes.append(len(page["data"]))
+        cursor = page["next_cursor"]
+        assert len(sizes) < 10
+    assert found == ["rare0@example.test", "rare8@example.test"]
+    assert 0 in sizes, "a page without a match is a page, and not the end"
 
 
 def test_the_audience_of_an_import_and_of_contacts_by_hand_is_listed(api: Any) -> None:

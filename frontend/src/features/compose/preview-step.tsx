@@ -116,7 +116,7 @@ type ContactChoiceProps = {
 function ContactChoice({ campaign, contactId, onChoose }: ContactChoiceProps) {
   const [q, setQ] = useState("");
   const query = useQuery(audienceQuery(campaign.id, q, JSON.stringify(campaign.audience)));
-  const contacts = query.data?.data ?? [];
+  const contacts = query.data ?? [];
   const row = "block w-full truncate rounded-lg px-3 py-2 text-left text-sm transition-colors pointer-coarse:py-2.5";
   return (
     <section aria-label="Preview as" className="flex flex-col gap-2">
@@ -139,7 +139,7 @@ function ContactChoice({ campaign, contactId, onChoose }: ContactChoiceProps) {
           </button>
         </li>
         {query.error ? <li className="px-3 py-2 text-sm text-bad-text">{describeError(query.error)}</li> : null}
-        {q !== "" && query.data?.data.length === 0 ? (
+        {q !== "" && query.data?.length === 0 ? (
           <li className="px-3 py-2 text-sm text-ink-2">Nobody in the audience fits.</li>
         ) : null}
         {contacts.map((contact) => (

@@ -17,7 +17,8 @@ function oneScheduled(onLaunch: (launch: () => void) => Answer): Routes {
     [`GET ${V}/campaigns`]: () => page(status === "scheduled" ? [campaign()] : []),
     [`GET ${V}/campaigns/*`]: () => ok(campaign()),
     [`POST ${V}/campaigns/*/unschedule`]: () => {
-      if (status === "draft") return problem(409, "wrong_state", "The campaign is a draft, so it cannot be taken back.");
+      if (status === "draft")
+        return problem(409, "wrong_state", "The campaign is a draft, so it cannot be taken back.");
       status = "draft";
       return ok(campaign());
     },
