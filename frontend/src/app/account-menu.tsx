@@ -38,6 +38,8 @@ export default function AccountMenu({ trigger, before = [] }: { trigger: ReactEl
       await navigate({ to: "/" });
       await queryClient.resetQueries({ predicate: ({ queryKey }) => queryKey[0] !== meQuery.queryKey[0] });
     } catch (error) {
+      // Whatever has worked of it: the page asks anew where it is.
+      void queryClient.invalidateQueries();
       toast.error(describeError(error));
     }
   }

@@ -158,6 +158,7 @@ function Stepper({ campaign, draft, step, version, onGo }: StepperProps) {
               </span>
               {LABELS[each]}
               {isDone[each] ? <span className="sr-only">, done</span> : null}
+              {each === "content" && isContentBad ? <span className="sr-only">, has a fault</span> : null}
             </button>
           </li>
         ))}

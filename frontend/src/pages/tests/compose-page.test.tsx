@@ -203,7 +203,7 @@ test("the content is not done while the forecast finds a fault in it, until it i
   });
   await screen.findByRole("link", { name: "Change the content" });
   const steps = screen.getByRole("navigation", { name: "Steps" });
-  await user.click(within(steps).getByRole("button", { name: "Content" }));
+  await user.click(within(steps).getByRole("button", { name: "Content, has a fault" }));
   await user.type(await screen.findByLabelText("Preview text"), "!");
   expect(await within(steps).findByRole("button", { name: "Content, done" }, { timeout: 4000 })).toBeInTheDocument();
 });
