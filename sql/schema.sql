@@ -175,13 +175,31 @@ WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='2000', au
 
 CREATE FUNCTION public.procrastinate_fetch_job_v2(target_queue_names character varying[], p_worker_id bigint) RETURNS public.procrastinate_jobs
     LANGUAGE plpgsql
+    SET plan_cache_mode TO 'force_custom_plan'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
     AS $$
 DECLARE
 	found_jobs procrastinate_jobs;
 BEGIN
-    WITH candidate AS (
+    WITH due AS MATERIALIZED (
+        SELECT id, priority
+            FROM procrastinate_jobs
+            WHERE status = 'todo' AND scheduled_at <= now()
+                AND (target_queue_names IS NULL OR queue_name = ANY( target_queue_names ))
+        UNION ALL
+        SELECT id, priority
+            FROM procrastinate_jobs
+            WHERE status = 'todo' AND scheduled_at IS NULL
+                AND (target_queue_names IS NULL OR queue_name = ANY( target_queue_names ))
+    ), first_due AS MATERIALIZED (
+        -- more than can be locked by others at this moment
+        SELECT id, priority FROM due ORDER BY priority DESC, id LIMIT 200
+    ), candidate AS (
         SELECT jobs.*
-            FROM procrastinate_jobs AS jobs
+            FROM first_due
+            JOIN procrastinate_jobs AS jobs ON jobs.id = first_due.id
             WHERE
                 -- reject the job if its lock has earlier or higher priority jobs
                 NOT EXISTS (
@@ -208,9 +226,7 @@ BEGIN
                             )
                 )
                 AND jobs.status = 'todo'
-                AND (target_queue_names IS NULL OR jobs.queue_name = ANY( target_queue_names ))
-                AND (jobs.scheduled_at IS NULL OR jobs.scheduled_at <= now())
-            ORDER BY jobs.priority DESC, jobs.id ASC LIMIT 1
+            ORDER BY first_due.priority DESC, first_due.id ASC LIMIT 1
             FOR UPDATE OF jobs SKIP LOCKED
     )
     UPDATE procrastinate_jobs

@@ -340,3 +340,27 @@ def test_a_job_that_runs_for_long_is_not_given_back_by_its_own_worker(
         assert [row["status"] for row in rows] == ["doing"]
 
     play(with_pool, PunctualWorker, act)
+
+
+def test_a_fetch_looks_at_what_is_due_however_much_waits_in_the_future(database_url: str) -> None:
+    """Also when its connection has fetched so often that PostgreSQL would keep a plan for any queue."""
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("SET session_replication_role = replica")
+        conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)"
+            " SELECT 'messages', 'note', '{}', now() + interval '1 day' FROM generate_series(1, 20000)"
+        )
+        conn.execute(
+            "INSERT INTO procrastinate_jobs (queue_name, task_name, args, priority, scheduled_at)"
+            " SELECT 'messages', 'note', jsonb_build_object('n', n), -n, now() FROM generate_series(1, 20) AS n"
+        )
+        conn.execute("ANALYZE procrastinate_jobs")
+        (worker_id,) = conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id").fetchone() or ()
+        touched = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables WHERE relname = 'procrastinate_jobs'"
+        for number in range(1, 21):
+            with conn.transaction():
+                (before,) = conn.execute(touched).fetchone() or ()
+                fetch = "SELECT (procrastinate_fetch_job_v2(ARRAY['messages']::varchar[], %s)).args"
+                assert conn.execute(fetch, (worker_id,)).fetchone() == ({"n": number},), "by priority"
+                (after,) = conn.execute(touched).fetchone() or ()
+            assert after - before < 500
