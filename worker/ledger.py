@@ -108,7 +108,8 @@ class Ledger:
     async def exchange(self, result: Result | None, mark: Mark | None) -> MarkAnswer:
         """Record a result, ask for a mark, and return when both are durable.
 
-        Returns  "marked": send it; "suppressed": it was settled as such, or as the message of a deleted contact; "stopped": its campaign is paused, cancelled
+        Returns  "marked": send it; "suppressed": it was settled, as such or as the message of a deleted
+                 contact; "stopped": its campaign is paused, cancelled
                  or under another epoch, or another worker has it; "none": no mark was asked for. "overtaken": the
                  result did not count, since this process was taken for dead and its messages went to another; with
                  "overtaken_marked" the mark was given all the same.
@@ -128,11 +129,12 @@ class Ledger:
     def record(self, result: Result) -> None:
         """Record a result without waiting; `flush` waits.
 
-        A mark of the same message that is still pending is withdrawn, since nobody is there to use it: in one statement
-        with it the result would find the message unmarked, and the mark would stay.
+        The mark of this very attempt, where it is still pending, is withdrawn, since nobody is there to use it: in one
+        statement with it the result would find the message unmarked, and the mark would stay.
         """
+        attempt = result.message_id, result.attempt - 1  # the number that the mark was asked for with
         for entry in self._pending:
-            if entry.mark is not None and entry.mark.message_id == result.message_id:
+            if entry.mark is not None and (entry.mark.message_id, entry.mark.attempt) == attempt:
                 entry.mark = None
                 return
         self._pending.append(_Entry(result, None, asyncio.get_running_loop().create_future()))

@@ -278,7 +278,7 @@ class Run:
         """Nothing of these has left, whether or not their marks were given."""
         for outgoing in marked:
             if outgoing is not None:
-                self._lease.open -= 1
+                self._lease.open = max(0, self._lease.open - 1)  # it may have been on its way back already
                 self._services.ledger.record(self._result(outgoing.item, "queued", "not_sent", "this process ended"))
 
     # -- before the wire --

@@ -133,7 +133,7 @@ def create_message(json_data: MessageInput) -> Response:
     faults += found
     if faults or slot is None:
         raise commands.refuse(faults)
-    key = read_key(request, account_id=who.account_id)
+    key = read_key(request, account_id=who.account_id, user_id=who.user_id)
     # The id is made by the statement that stores the answer, so the answer is stored without its beginning.
     rest = to_json(_shape_new(message, slot, now))[1:].decode()
     with autocommit(services().pool) as conn:

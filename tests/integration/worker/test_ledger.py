@@ -149,6 +149,19 @@ def test_a_suppression_that_was_committed_before_the_mark_settles_the_message(
     assert counts(db, campaign) == {"queued": 4, "suppressed": 1} == counted(db, campaign)
 
 
+def test_a_result_of_an_earlier_attempt_withdraws_no_mark(db: Any, database_url: str, campaign: MadeCampaign) -> None:
+    """A job that was taken back may run here again beside its first run, which is ended then."""
+    message_id = campaign.message_ids[0]
+    db.execute("UPDATE messages SET attempt = 1 WHERE message_id = %s", (message_id,))
+
+    async def work(ledger: Ledger) -> str:
+        wanted = ledger.hand_over(None, mark(campaign, 0, attempt=1))
+        ledger.record(result(message_id, "uncertain", attempt=1))
+        return await wanted
+
+    assert with_ledger(database_url, work) == "marked"
+
+
 def test_row_50_a_contact_that_was_deleted_between_two_tries_or_before_a_repeat_gets_nothing(
     db: Any, database_url: str, campaign: MadeCampaign
 ) -> None:
