@@ -78,7 +78,9 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         configure=_configure,
         check=_check,
         connection_class=_Connection,
-        kwargs=connection_arguments(application_name),
+        # A pool takes its connections in turn, so with psycopg's five none would have its plans for long; planning the claim
+        # of a batch takes as long as running it.
+        kwargs={**connection_arguments(application_name), "prepare_threshold": 1},
         open=False,
     )
 

@@ -16,6 +16,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
@@ -151,6 +152,8 @@ class Ledger:
 
     async def run(self) -> None:
         try:
+            with suppress(psycopg.OperationalError):
+                await self._connection()  # before anybody waits for it
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -239,6 +242,7 @@ class Ledger:
                 self._database_url, autocommit=True, prepare_threshold=0, **arguments
             )
             self._conn = conn
+            await self._move(conn, [], [])  # makes its plan, which takes longer than to run it
         return self._conn
 
     async def _write(

@@ -48,7 +48,8 @@ SELECT procrastinate_retry_job_v2(%(job_id)s, now() + %(pause_s)s::float8 * inte
 MISSING_LOOK_EVERY_S = 2.0
 UNKNOWN_PAUSE_S = 5.0  # between two looks at a job that another release must do
 ALARM_MAX_S = 0.5  # re-read the next due time at least this often
-ALARM_MARGIN_S = 0.0005
+ALARM_EARLY_S = 0.0003  # the fetch that it causes is longer than this on its way to the database
+ALARM_PAUSE_S = 0.001  # after which the alarm looks again: that fetch goes first
 DEBOUNCE_S = 0.005  # a burst of NOTIFY makes one look
 DATABASE_PATIENCE_S = 120.0  # of continuous trouble, before the process gives up and is started again
 
@@ -120,8 +121,9 @@ class PunctualWorker(Worker):
             self._rearm.clear()
             delay_s = await self._next_delay_s()
             if delay_s is not None and delay_s <= ALARM_MAX_S:
-                await asyncio.sleep(max(delay_s, 0) + ALARM_MARGIN_S)
+                await asyncio.sleep(max(delay_s - ALARM_EARLY_S, 0))
                 self._wake()
+                await asyncio.sleep(ALARM_PAUSE_S)
                 continue
             try:
                 await asyncio.wait_for(self._rearm.wait(), ALARM_MAX_S)

@@ -130,7 +130,7 @@ class Run:
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
         self._is_overtaken = False
-        self._taking: Outgoing | None = None  # its mark has been asked for, and the answer is not here
+        self._taking: list[Outgoing] = []  # their marks are or will be asked for, and the answers are not here
         self.sent = 0
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
@@ -140,7 +140,7 @@ class Run:
         current: Outgoing | None = None
         ahead: Outgoing | None = None
         try:
-            current = await self._take(None, connection)
+            current, ahead = await self._take_first(connection)
             while current is not None:
                 if connection.pipelining and ahead is None:
                     ahead = await self._take(None, connection)
@@ -272,7 +272,7 @@ class Run:
         if current is not None and connection.interrupted is not None:
             self._services.ledger.record(self._judge(current.item, connection.interrupted))
             current = None
-        self._record_not_sent(current, ahead, self._taking)
+        self._record_not_sent(current, ahead, *self._taking)
 
     def _record_not_sent(self, *marked: Outgoing | None) -> None:
         """Nothing of these has left, whether or not their marks were given."""
@@ -283,6 +283,19 @@ class Run:
 
     # -- before the wire --
 
+    async def _take_first(self, connection: SmtpConnection) -> tuple[Outgoing | None, Outgoing | None]:
+        """Mark the first message and, with PIPELINING, the one after it: one commit for both."""
+        wanted = self._taking = []
+        await self._prepare_some(connection, 2 if connection.pipelining else 1, wanted)
+        taken = await self._exchange_some([], wanted)
+        self._taking = []
+        if self._is_stopped:
+            await self._give_up(taken, STOPPED)
+            return None, None
+        if not taken:  # these were suppressed
+            return await self._take(None, connection), None
+        return taken[0], taken[1] if len(taken) > 1 else None
+
     async def _take(self, result: Result | None, connection: SmtpConnection) -> Outgoing | None:
         """Record `result`, and mark the next message. None when there is none to send: see `_ending`."""
         while True:
@@ -291,9 +304,9 @@ class Run:
                 if result is not None:
                     await self._exchange(result)
                 return None
-            self._taking = outgoing
+            self._taking = [outgoing]
             answer = await self._exchange(result, self._mark(outgoing))
-            self._taking = result = None
+            self._taking, result = [], None
             if answer == "marked":
                 return outgoing
             if answer == "overtaken_marked":

@@ -1,37 +1,51 @@
 -- name: claim :maybe
 -- Take one batch for the job that runs it now, if its campaign is still on under this epoch.
--- Writes   the batch: status, job, run, lateness of the first claim.
--- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner.
-UPDATE batches b
-SET status = 'running', job_id = %(job_id)s, run = b.run + 1,
-    started_at = coalesce(b.started_at, %(now)s),
-    lateness_ms = coalesce(b.lateness_ms, greatest(0, least(
-        2000000000,
-        1000 * extract(epoch FROM %(now)s::timestamptz - greatest(b.due_at, %(free_since)s::timestamptz))
-    ))::integer)
+-- Writes   the batch: status, job, run, lateness of the first claim; the campaign, which its first batch starts.
+-- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more.
+-- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner. The campaign is locked before the
+-- batch, as by everybody.
+WITH started AS MATERIALIZED (
+    UPDATE campaigns c
+    SET status = 'sending', started_at = coalesce(c.started_at, %(now)s)
+    FROM batches b
+    WHERE b.batch_id = %(batch_id)s AND b.status = 'queued' AND b.due_at <= %(now)s::timestamptz + interval '1 s'
+        AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
+        AND c.status = 'scheduled' AND c.materialised_at IS NOT NULL
+    RETURNING c.campaign_id
+),
+claimed AS (
+    UPDATE batches b
+    SET status = 'running', job_id = %(job_id)s, run = b.run + 1,
+        started_at = coalesce(b.started_at, %(now)s),
+        lateness_ms = coalesce(b.lateness_ms, greatest(0, least(
+            2000000000,
+            1000 * extract(epoch FROM %(now)s::timestamptz - greatest(b.due_at, %(free_since)s::timestamptz))
+        ))::integer)
+    FROM campaigns c
+    JOIN accounts a USING (account_id)
+    WHERE (SELECT count(*) FROM started) >= 0
+        AND b.batch_id = %(batch_id)s AND b.status = 'queued'
+        -- The queue woke us by the database's clock, which ours follows to some milliseconds only.
+        AND b.due_at <= %(now)s::timestamptz + interval '1 s'
+        AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
+        AND (c.status = 'sending' OR (c.status = 'scheduled' AND c.materialised_at IS NOT NULL))
+    RETURNING
+        b.batch_id, b.run, b.account_id, b.campaign_id, b.first_message_id, b.last_message_id, c.recipients,
+        c.uncertain_policy, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body, c.sender_id
+)
+SELECT claimed.*, s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
+FROM claimed
+LEFT JOIN senders s ON s.sender_id = coalesce(
+    claimed.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = claimed.account_id AND d.is_default)
+);
+
+-- name: find_content :maybe
+-- What a campaign says, as whom and through what, as `claim` returns it.
+SELECT
+    c.account_id, c.campaign_id, c.recipients, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body,
+    s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
 FROM campaigns c
 JOIN accounts a USING (account_id)
-WHERE b.batch_id = %(batch_id)s AND b.status = 'queued'
-    -- The queue woke us by the database's clock, which ours follows to some milliseconds only.
-    AND b.due_at <= %(now)s::timestamptz + interval '1 s'
-    AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
-    AND (c.status = 'sending' OR (c.status = 'scheduled' AND c.materialised_at IS NOT NULL))
-RETURNING
-    b.batch_id, b.run, b.account_id, b.campaign_id, b.first_message_id, b.last_message_id, b.queued,
-    c.status AS campaign_status, c.recipients, c.uncertain_policy, c.launched_at, c.scheduled_at, c.pacing, a.transport;
-
--- name: start_campaign :count
--- The first claimed batch starts the campaign.
-UPDATE campaigns
-SET status = 'sending', started_at = coalesce(started_at, %(now)s)
-WHERE campaign_id = %(campaign_id)s AND epoch = %(epoch)s AND status = 'scheduled';
-
--- name: get_content :maybe
--- What a campaign says and as whom.
-SELECT
-    c.campaign_id, c.subject, c.preview_text, c.html, c.text_body, s.name AS from_name, s.email AS from_email,
-    s.reply_to, s.relay_id
-FROM campaigns c
 LEFT JOIN senders s ON s.sender_id = coalesce(
     c.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = c.account_id AND d.is_default)
 )
@@ -39,7 +53,7 @@ WHERE c.campaign_id = %(campaign_id)s;
 
 -- name: list_messages :many
 -- The batch's messages that may go now, with their merge values.
-SELECT m.message_id, m.attempt, m.burned, m.recipient, m.send_after, contact.attributes
+SELECT m.message_id, m.attempt, m.burned, m.recipient, contact.attributes
 FROM messages m
 LEFT JOIN contacts contact USING (contact_id)
 WHERE m.message_id BETWEEN %(first_message_id)s AND %(last_message_id)s

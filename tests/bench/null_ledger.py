@@ -41,12 +41,13 @@ class NullLedger(Ledger):
         super().__init__(*args, **options)
         self._marked: set[int] = set()
 
-    async def exchange(self, result: Result | None, mark: Mark | None) -> MarkAnswer:
-        if mark is None:
-            return "none"
-        assert mark.message_id not in self._marked, "a message would be sent twice: this file is behind the engine"
-        self._marked.add(mark.message_id)
-        return "marked"
+    def hand_over(self, result: Result | None, mark: Mark | None) -> asyncio.Future[MarkAnswer]:
+        answer: asyncio.Future[MarkAnswer] = asyncio.get_running_loop().create_future()
+        if mark is not None:
+            assert mark.message_id not in self._marked, "a message would be sent twice: this file is behind the engine"
+            self._marked.add(mark.message_id)
+        answer.set_result("marked" if mark is not None else "none")
+        return answer
 
     def settle_unsent(self, unsent: Unsent) -> None:
         raise AssertionError(f"a message of the measurement cannot be sent: {unsent}")

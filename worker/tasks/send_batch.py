@@ -8,6 +8,7 @@ A batch that is claimed under an old epoch, or by somebody else, is left alone: 
 import asyncio
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -20,7 +21,7 @@ from app.domain.limits import campaign_ceiling
 from sql import queries
 from worker.contents import list_id_domain
 from worker.db import count, many, maybe, one
-from worker.limiter import Limit
+from worker.limiter import Limit, LimiterDown
 from worker.relays import RelayPaused
 from worker.sending import NO_DEADLINE, Ending, Item, Refusals, Run
 from worker.services import WorkerServices
@@ -38,6 +39,8 @@ LINGER_S = 0.25
 # it comes back behind that one: else a relay that takes 200 ms for each reply would hold all slots for minutes. It costs some
 # 5 ms and two round trips to the relay.
 SLICE_S = 2.0
+
+IDS_AT_ONCE = 25
 
 _refusals: dict[int, Refusals] = {}
 
@@ -57,27 +60,51 @@ class Batch:
     transport: str
     launched_at: datetime  # the content cannot change after it
 
+    @property
+    def campaign(self) -> dict[str, int]:
+        """Which limits bind it, as `_limits` asks for it."""
+        return {"account_id": self.account_id, "campaign_id": self.campaign_id, "recipients": self.recipients}
+
+    @property
+    def extent(self) -> dict[str, int]:
+        """Where its messages are, as the queries ask for it."""
+        return {
+            "batch_id": self.batch_id, "first_message_id": self.first_message_id,
+            "last_message_id": self.last_message_id,
+        }  # fmt: skip
+
 
 async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> None:
-    batch = await _claim(services, batch_id=id, epoch=epoch, job_id=job_id)
-    if batch is None:
+    # 1. Take it, with what it says and as whom.
+    row = await maybe(
+        services.pool, queries.batches.claim, batch_id=id, epoch=epoch, job_id=job_id, now=services.now(),
+        free_since=services.slots_free_since(),
+    )  # fmt: skip
+    if row is None:
         return
-    # 1. What it says, as whom, and through which relay.
-    content = await maybe(services.pool, queries.batches.get_content, campaign_id=batch.campaign_id)
-    if content is None or content["from_email"] is None:
+    batch = _batch(row, job_id=job_id, epoch=epoch)
+    if row["from_email"] is None:
         await _pause(services, batch, "the campaign has no sender any more: choose one and resume")
         return
+    # 2. Through which relay, and who is due.
     try:
-        relay = await services.relays.find(
-            account_id=batch.account_id, transport=batch.transport, relay_id=content["relay_id"]
+        relay, limits, rows = await asyncio.gather(
+            services.relays.find(account_id=batch.account_id, transport=batch.transport, relay_id=row["relay_id"]),
+            _limits(services, **batch.campaign),
+            _list_messages(services, batch),
         )
     except RelayPaused as error:
         await _pause(services, batch, f"the relay is paused: {error}")
         return
-    # 2. Send what may go now.
-    ending = await _send(services, batch, content, relay)
+    # 3. Send what may go now.
+    try:
+        content = await _content(services, row)
+    except ValueError as error:  # it was checked when it was saved; its sender may have changed since
+        ending = Ending("refused", reason=f"the content cannot be made: {error}")
+    else:
+        ending = await _send(services, batch, rows, content=content, relay=relay, limits=limits)
     services.note_slot_freed()
-    # 3. Put it down.
+    # 4. Put it down.
     try:
         await _put_down(services, batch, ending, relay)
     except psycopg.errors.CheckViolation:
@@ -86,61 +113,78 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
         log.warning("another worker is still in this batch", batch_id=batch.batch_id)
 
 
-async def _claim(services: WorkerServices, *, batch_id: int, epoch: int, job_id: int) -> Batch | None:
-    now = services.now()
-    row = await maybe(
-        services.pool, queries.batches.claim, batch_id=batch_id, epoch=epoch, job_id=job_id, now=now,
-        free_since=services.slots_free_since(),
-    )  # fmt: skip
-    if row is None:
-        return None
-    if row["campaign_status"] == "scheduled":
-        await count(services.pool, queries.batches.start_campaign, campaign_id=row["campaign_id"], epoch=epoch, now=now)
+async def prepare(services: WorkerServices, *, campaign_id: int) -> None:
+    """Have ready before its instant what a campaign's first batches would else wait for.
+
+    The counters of its limits, its content, and one connection to its relay. What cannot be had now is had then.
+    """
+    row = await maybe(services.pool, queries.batches.find_content, campaign_id=campaign_id)
+    if row is None or row["from_email"] is None:
+        return
+    with suppress(LimiterDown, ValueError, RelayPaused, RelayUnavailable):
+        for limit in await _limits(
+            services, account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
+        ):
+            await services.limiter.free_permits(limit)
+        await _content(services, row)
+        relay = await services.relays.find(
+            account_id=row["account_id"], transport=row["transport"], relay_id=row["relay_id"]
+        )
+        async with relay.connection():
+            pass
+
+
+def _batch(row: DictRow, *, job_id: int, epoch: int) -> Batch:
     return Batch(
-        batch_id, job_id, row["run"], epoch, row["account_id"], row["campaign_id"], row["first_message_id"],
+        row["batch_id"], job_id, row["run"], epoch, row["account_id"], row["campaign_id"], row["first_message_id"],
         row["last_message_id"], row["recipients"] or 0, row["uncertain_policy"] == "resend",
         row["transport"], row["launched_at"],
     )  # fmt: skip
 
 
-async def _send(services: WorkerServices, batch: Batch, row: DictRow, relay: RelayPool) -> Ending:
-    try:
-        content = await services.contents.get((batch.campaign_id, batch.launched_at), _source(services, row))
-    except ValueError as error:  # it was checked when it was saved; its sender may have changed since
-        return Ending("refused", reason=f"the content cannot be made: {error}")
-    limits = await _limits(services, batch)
-    where = {
-        "batch_id": batch.batch_id, "first_message_id": batch.first_message_id,
-        "last_message_id": batch.last_message_id,
-    }  # fmt: skip
+async def _list_messages(services: WorkerServices, batch: Batch) -> list[DictRow]:
+    return await many(services.pool, queries.batches.list_messages, until=services.now(), **batch.extent)
+
+
+async def _send(
+    services: WorkerServices, batch: Batch, rows: list[DictRow], *, content: CompiledContent, relay: RelayPool,
+    limits: list[Limit],
+) -> Ending:  # fmt: skip
+    """Send `rows`, and what becomes due meanwhile."""
     turn = _Turn(services)
     while True:
-        rows = await many(services.pool, queries.batches.list_messages, until=services.now(), **where)
         if not rows:
-            slot = await one(services.pool, queries.batches.find_next_slot, **where)
+            slot = await one(services.pool, queries.batches.find_next_slot, **batch.extent)
             wait_s = _seconds_until(services, slot["next_at"])
             if wait_s is None or wait_s > LINGER_S or services.stopping.is_set():
                 return Ending("done")
             await asyncio.sleep(wait_s)
-            continue
-        items = _Items(services, rows, content, turn)
-        run = Run(
-            services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
-            account_id=batch.account_id, lease=services.limiter.new_lease(limits),
-            refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many,
-        )  # fmt: skip
-        try:
-            async with relay.connection() as connection:
-                ending = await run.send_on(connection)
-        except RelayUnavailable as error:
-            return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
-        if ending.kind != "done":
-            return ending
-        if turn.is_over():
-            await count(
-                services.pool, queries.batches.let_another_go_next, campaign_id=batch.campaign_id, now=services.now()
-            )
-            return ending
+        else:
+            ending = await _send_rows(services, batch, _Items(services, rows, content, turn), relay, limits)
+            if ending.kind != "done":
+                return ending
+            if turn.is_over():
+                await count(
+                    services.pool, queries.batches.let_another_go_next, campaign_id=batch.campaign_id,
+                    now=services.now(),
+                )  # fmt: skip
+                return ending
+        rows = await _list_messages(services, batch)
+
+
+async def _send_rows(
+    services: WorkerServices, batch: Batch, items: "_Items", relay: RelayPool, limits: list[Limit]
+) -> Ending:
+    run = Run(
+        services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
+        account_id=batch.account_id, lease=services.limiter.new_lease(limits),
+        refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many,
+    )  # fmt: skip
+    try:
+        async with relay.connection() as connection:
+            return await run.send_on(connection)
+    except RelayUnavailable as error:
+        return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
 
 
 def _seconds_until(services: WorkerServices, at: datetime | None) -> float | None:
@@ -162,8 +206,9 @@ class _Items(Iterator[Item]):
     """Rows as items, made when they are asked for, until this batch's turn is over."""
 
     def __init__(self, services: WorkerServices, rows: list[DictRow], content: CompiledContent, turn: _Turn) -> None:
-        ids = services.ids.encode_many("message", (row["message_id"] for row in rows))
-        self._left = list(zip(rows, ids, strict=True))[::-1]
+        self._ids = services.ids
+        self._left = rows[::-1]
+        self._public_ids: list[str] = []  # of the next ones: all at once would keep everybody's first message waiting
         self._content = content
         self._turn = turn
 
@@ -173,24 +218,30 @@ class _Items(Iterator[Item]):
     def __next__(self) -> Item:
         if not self._left or self._turn.is_over():
             raise StopIteration
-        row, public_id = self._left.pop()
+        if not self._public_ids:
+            self._public_ids = self._ids.encode_many(
+                "message", [row["message_id"] for row in self._left[-IDS_AT_ONCE:]]
+            )
+        row = self._left.pop()
         return Item(
             row["message_id"], row["attempt"], row["burned"], row["recipient"],
-            row["attributes"] or {}, public_id, self._content, NO_DEADLINE,
+            row["attributes"] or {}, self._public_ids.pop(), self._content, NO_DEADLINE,
         )  # fmt: skip
 
 
-async def _limits(services: WorkerServices, batch: Batch) -> list[Limit]:
-    rows = await many(
-        services.pool, queries.launch.list_limits, account_id=batch.account_id, campaign_id=batch.campaign_id
-    )
-    return [_limit(batch, row) for row in rows]
+async def _limits(services: WorkerServices, *, account_id: int, campaign_id: int, recipients: int) -> list[Limit]:
+    def limit(row: DictRow) -> Limit:
+        cap = campaign_ceiling(row["max_count"], scope=row["scope"], recipients=recipients)
+        its_campaign_id = campaign_id if row["scope"] == "campaign" else None
+        return Limit(row["limit_id"], account_id, its_campaign_id, row["max_count"], row["window_s"], cap)
+
+    rows = await many(services.pool, queries.launch.list_limits, account_id=account_id, campaign_id=campaign_id)
+    return [limit(row) for row in rows]
 
 
-def _limit(batch: Batch, row: DictRow) -> Limit:
-    campaign_id = batch.campaign_id if row["scope"] == "campaign" else None
-    cap = campaign_ceiling(row["max_count"], scope=row["scope"], recipients=batch.recipients)
-    return Limit(row["limit_id"], batch.account_id, campaign_id, row["max_count"], row["window_s"], cap)
+async def _content(services: WorkerServices, row: DictRow) -> CompiledContent:
+    """Compiled once a campaign. Raises ValueError."""
+    return await services.contents.get((row["campaign_id"], row["launched_at"]), _source(services, row))
 
 
 def _source(services: WorkerServices, row: DictRow) -> ContentSource:
@@ -210,7 +261,7 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
         )  # fmt: skip
         if waiting is not None:
             # A limit that was changed before this batch waited has had its resume already: look again at once.
-            is_current = ending.limit in await _limits(services, batch)
+            is_current = ending.limit in await _limits(services, **batch.campaign)
             await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s if is_current else 0.0)
         return
     if ending.kind == "refused":

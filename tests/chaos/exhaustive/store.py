@@ -112,17 +112,10 @@ class Store:
         return [
             {
                 "batch_id": batch_id, "run": batch.run, "account_id": ACCOUNT, "campaign_id": CAMPAIGN,
-                "first_message_id": batch.first, "last_message_id": batch.last, "queued": 0,
-                "campaign_status": self.status, "recipients": len(self.messages), "uncertain_policy": self.policy,
-                "launched_at": EPOCH, "scheduled_at": EPOCH, "pacing": "burst", "transport": "relay",
-            }
-        ]  # fmt: skip
-
-    def batches_get_content(self, **_: Any) -> list[Row]:
-        return [
-            {
-                "campaign_id": CAMPAIGN, "subject": "S", "preview_text": "", "html": None, "text_body": "Hi",
-                "from_name": "N", "from_email": "news@sender.test", "reply_to": None, "relay_id": 1,
+                "first_message_id": batch.first, "last_message_id": batch.last, "recipients": len(self.messages),
+                "uncertain_policy": self.policy, "launched_at": EPOCH, "transport": "relay", "subject": "S",
+                "preview_text": "", "html": None, "text_body": "Hi", "from_name": "N", "from_email": "news@sender.test",
+                "reply_to": None, "relay_id": 1,
             }
         ]  # fmt: skip
 
@@ -130,7 +123,7 @@ class Store:
         return [
             {
                 "message_id": m.message_id, "attempt": m.attempt, "burned": m.burned, "recipient": m.recipient,
-                "send_after": m.send_after, "attributes": {},
+                "attributes": {},
             }
             for m in self._of(batch_id)
             if m.status == "queued" and m.send_after <= until

@@ -16,6 +16,8 @@ from tests.factories import (
 )
 from tests.integration.worker.engine import Engine, RunEngine
 from worker.db import maybe
+from worker.relays import RelayPaused
+from worker.smtp.stage import RelayUnavailable, Stage
 from worker.tasks import launch_campaign, resume_limit, send_batch
 
 
@@ -94,17 +96,72 @@ def test_of_many_workers_that_claim_a_batch_one_gets_it(engine: RunEngine) -> No
         "UPDATE campaigns SET status = 'scheduled', materialised_at = NULL",
         "UPDATE batches SET due_at = now() + interval '1 minute'",
         "UPDATE batches SET status = 'done'",
+        "UPDATE campaigns SET status = 'scheduled', epoch = 2",
+        "UPDATE campaigns SET status = 'scheduled'; UPDATE batches SET due_at = now() + interval '1 minute'",
+        "UPDATE campaigns SET status = 'scheduled'; UPDATE batches SET status = 'running', job_id = 1",
     ],
-    ids=["stale epoch", "paused", "cancelled", "not materialised", "not due", "done"],
+    ids=[
+        "stale epoch",
+        "paused",
+        "cancelled",
+        "not materialised",
+        "not due",
+        "done",
+        "to begin under another epoch",
+        "to begin later",
+        "held by another",
+    ],
 )
 def test_a_job_that_may_not_send_leaves_the_batch_alone(engine: RunEngine, change: str) -> None:
     async def work(e: Engine) -> None:
         made = queued_campaign(e)
         e.do(change)
-        before = batch(e)
+        before = batch(e), e.rows("SELECT * FROM campaigns")
         await send(e, made)
-        assert batch(e) == before
+        assert (batch(e), e.rows("SELECT * FROM campaigns")) == before
         assert e.arrivals() == []
+
+    engine(work)
+
+
+def test_the_first_batches_of_a_campaign_start_it_and_each_is_claimed(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        account_id = an_account(e.db)
+        campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 100))
+        await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        batches = [row["batch_id"] for row in e.rows("SELECT batch_id FROM batches")]
+        made = [MadeCampaign(account_id, campaign_id, 1, batch_id, []) for batch_id in batches]
+        claims = await asyncio.gather(*(claim(e, each, 100 + n) for n, each in enumerate(made)))
+        assert [row["batch_id"] for row in claims] == batches and len(batches) == 4
+        assert {row["from_email"] for row in claims} == {e.value("SELECT email FROM senders")}
+        campaign = e.rows("SELECT status, started_at IS NOT NULL AS has_begun FROM campaigns")
+        assert campaign == [{"status": "sending", "has_begun": True}]
+
+    engine(work)
+
+
+def test_the_first_two_messages_of_a_batch_are_marked_in_one_commit(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        await send(e, queued_campaign(e, 3))
+        first, second, third = (
+            row["marked_at"] for row in e.rows("SELECT marked_at FROM messages ORDER BY message_id")
+        )
+        assert first == second < third
+
+    engine(work)
+
+
+def test_a_batch_goes_on_when_its_first_messages_are_suppressed(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e, 5)
+        e.do(
+            "INSERT INTO suppressions (account_id, email_key, reason) SELECT %s, 'p' || n || '@people.test', 'manual'"
+            " FROM generate_series(1, 3) AS n",
+            made.account_id,
+        )
+        await send(e, made)
+        assert sorted(e.arrivals()) == ["p4@people.test", "p5@people.test"]
+        assert (batch(e)["sent"], batch(e)["suppressed"], batch(e)["status"]) == (2, 3, "done")
 
     engine(work)
 
@@ -276,5 +333,44 @@ def test_a_launch_makes_messages_and_batches_once_and_only_under_its_epoch(engin
         instant = e.value("SELECT scheduled_at FROM campaigns")
         assert {job["scheduled_at"] for job in jobs} == {instant}
         assert e.value("SELECT status FROM campaigns") == "scheduled"
+
+    engine(work)
+
+
+def test_a_launch_ahead_of_its_instant_has_counters_content_and_a_connection_ready(engine: RunEngine) -> None:
+    async def work(e: Engine) -> None:
+        account_id = an_account(e.db, limit=1000)
+        campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 2), in_s=30)
+        await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        client = await e.services.limiter._connected()
+        limit_id = e.value("SELECT limit_id FROM limits")
+        assert await client.hget(f"mt:{{{limit_id}}}:h", "total") == "0"
+        ((key, _),) = e.services.contents._kept.items()
+        assert isinstance(key, tuple) and key[0] == campaign_id
+        relay = await e.services.relays.find(account_id=account_id, transport="sandbox", relay_id=None)
+        assert len(relay._idle) == 1
+        assert e.arrivals() == []
+
+    engine(work)
+
+
+@pytest.mark.parametrize("trouble", ["no sender", "relay paused", "relay away"])
+def test_a_launch_ahead_of_its_instant_leaves_what_is_not_ready_for_then(
+    engine: RunEngine, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    async def work(e: Engine) -> None:
+        account_id = an_account(e.db)
+        campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 2), in_s=30)
+        if trouble == "no sender":
+            e.do("DELETE FROM senders")
+        error = RelayPaused("x") if trouble == "relay paused" else RelayUnavailable(Stage.CONNECT, None, "x")
+
+        async def find(**_: Any) -> Any:
+            raise error
+
+        if trouble != "no sender":
+            monkeypatch.setattr(e.services.relays, "find", find)
+        await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        assert len(e.jobs("send_batch")) == 1
 
     engine(work)
