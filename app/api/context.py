@@ -33,8 +33,10 @@ import app.api.inputs  # noqa: F401  # registers how bodies are read, before any
 from app.api.idempotency import read_key, replay
 from app.clock import utc_now
 from app.commands.idempotency import StoredAnswer, find_answer, keep_answer
+from app.commands.messages import Post, PostOutcome, create_each
 from app.db import Conn, Pool, autocommit, transaction
 from app.domain.errors import NotFound, NotPermitted, NotSignedIn
+from app.grouping import Grouped
 from app.public_ids import Kind, PublicIds
 from app.reads.overview import PastHours
 from app.settings import Settings
@@ -62,8 +64,17 @@ class Services:
     #: the last readiness checks, and when they were made
     checked: tuple[float, list[Any]] | None = None
     past_hours: PastHours = field(default_factory=PastHours)
+    #: takes the messages of all POST /messages that wait at the same time, in one commit
+    posts: Grouped[Post, PostOutcome] = field(init=False)
     #: SHA-256 of an API key → its caller, and until when (monotonic) that may be taken without asking
     remembered: "dict[bytes, tuple[Caller, float]]" = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        def create(posts: list[Post]) -> list[PostOutcome]:
+            with autocommit(self.pool) as conn:
+                return create_each(conn, posts)
+
+        self.posts = Grouped(create, identity=lambda post: post.identity)
 
     @property
     def ids(self) -> PublicIds:

@@ -1,7 +1,7 @@
 """API messages: send one or many, follow them, cancel and move them.
 
-POST /messages is the busiest call: one statement, one round trip. Its idempotency record is written by that statement, so it is
-the one POST that does not go through `run_command`.
+POST /messages is the busiest call: those that wait at the same time share one statement and one commit. Its idempotency record is
+written by that statement, so it is the one POST that does not go through `run_command`.
 """
 
 from datetime import datetime
@@ -20,8 +20,8 @@ from app.api.paging import PageQuery, read_page
 from app.clock import utc_now
 from app.commands import messages as commands
 from app.commands.idempotency import StoredAnswer
-from app.commands.messages import NewMessage
-from app.db import Conn, autocommit
+from app.commands.messages import NewMessage, Post
+from app.db import Conn
 from app.domain.errors import Fault
 from app.domain.message import TAGS_MAX, Attempt, Slot, Wait
 from app.reads import messages as reads
@@ -136,11 +136,8 @@ def create_message(json_data: MessageInput) -> Response:
     key = read_key(request, account_id=who.account_id, user_id=who.user_id)
     # The id is made by the statement that stores the answer, so the answer is stored without its beginning.
     rest = to_json(_shape_new(message, slot, now))[1:].decode()
-    with autocommit(services().pool) as conn:
-        made = commands.create_message(
-            conn, account_id=who.account_id, api_key_id=who.api_key_id, message=message, slot=slot, answer=rest,
-            key=key, now=now,
-        )  # fmt: skip
+    post = Post(who.account_id, who.api_key_id, message, slot, rest, key, now)
+    made = commands.settle_post(services().pool, post, services().posts.ask(post))
     if isinstance(made, StoredAnswer):
         number, _, stored = made.body.partition(b"|")
         return replay(StoredAnswer(made.status, _put_id_first(int(number), stored)))

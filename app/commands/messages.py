@@ -6,13 +6,14 @@ Many messages of one account within five seconds share one wake-up job: only who
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
+from psycopg.rows import DictRow
 
 from app.commands.idempotency import IdempotencyKey, StoredAnswer, find_answer, in_progress
 from app.content.templates import find_faults
-from app.db import Conn, many, maybe, one
+from app.db import Conn, Pool, autocommit, many, maybe
 from app.domain.errors import Fault, InvalidInput, NotFound, NotSignedIn, WrongState
 from app.domain.message import DEADLINE_DEFAULT, Slot, choose_slot, floor_to_bucket
 from sql import queries
@@ -66,36 +67,69 @@ def refuse(faults: Sequence[Fault]) -> InvalidInput:
     return InvalidInput(f"Nothing was stored: the body has {len(faults)} {noun}.", faults[:FAULTS_MAX])
 
 
-def create_message(
-    conn: Conn, *, account_id: int, api_key_id: int | None, message: NewMessage, slot: Slot, answer: str,
-    key: IdempotencyKey | None, now: datetime,
-) -> int | StoredAnswer:  # fmt: skip
-    """Take one message in, with one statement: `conn` may be in autocommit.
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One request to send one message, checked as far as that goes without the database.
 
     answer  the JSON that will be answered, without its id: stored under `key` as "<message_id>|<answer>".
-
-    Returns  the new id, or the answer that was stored by an earlier request with the same key.
-    Raises   InvalidInput without a sender or for a key of another request; Conflict while the first request runs.
     """
-    row = one(
-        conn, queries.messages.create_message,
-        account_id=account_id, api_key_id=api_key_id, sender_id=message.sender_id,
-        key=key.key if key else None, request_hash=key.request_hash if key else None, answer=answer,
-        recipient=message.recipient, send_after=slot.send_after, bucket=floor_to_bucket(slot.send_after),
-        deadline=slot.deadline, subject=message.subject, html=message.html, text_body=message.text_body,
-        variables=orjson.dumps(message.variables or {}).decode(), tags=list(message.tags), now=now,
-    )  # fmt: skip
-    if row["is_new"]:
-        return int(row["message_id"])
-    if not row["is_allowed"]:
+
+    account_id: int
+    api_key_id: int | None
+    message: NewMessage
+    slot: Slot
+    answer: str
+    key: IdempotencyKey | None
+    now: datetime
+
+    @property
+    def identity(self) -> tuple[int, str] | None:
+        """What it has in common with its repetitions."""
+        return (self.account_id, self.key.key) if self.key is not None else None
+
+
+#: The id of the message that was made; or why none was made.
+PostOutcome = int | Literal["key revoked", "running", "stored or no sender", "no sender"]
+
+
+def create_each(conn: Conn, posts: Sequence[Post]) -> list[PostOutcome]:
+    """Take the messages of several requests in, with one statement: `conn` may be in autocommit.
+
+    No two of them have one `identity`. What is wrong with one is nothing to the others.
+    """
+    items = orjson.dumps([_make_post_item(post) for post in posts]).decode()
+    rows = many(conn, queries.messages.create_each, items=items)
+    return [_tell_outcome(post, row) for post, row in zip(posts, rows, strict=True)]
+
+
+def settle_post(pool: Pool, post: Post, outcome: PostOutcome) -> int | StoredAnswer:
+    """What the request comes to: the new id, or the answer that was stored by an earlier request with the same key.
+
+    Raises  InvalidInput without a sender or for a key of another request; Conflict while the first request runs;
+            NotSignedIn when the API key was revoked a moment ago.
+    """
+    if isinstance(outcome, int):
+        return outcome
+    if outcome == "key revoked":
         raise NotSignedIn("This API key has expired or was revoked.", code="bad_api_key")
-    if key is not None:
-        if not row["is_locked"]:
-            raise in_progress()
-        stored = find_answer(conn, key)
+    if outcome == "running":
+        raise in_progress()
+    if outcome == "stored or no sender" and post.key is not None:
+        with autocommit(pool) as conn:
+            stored = find_answer(conn, post.key)
         if stored is not None:
             return stored
-    raise refuse([_no_sender(message.sender_id)])
+    raise refuse([_no_sender(post.message.sender_id)])
+
+
+def _tell_outcome(post: Post, row: DictRow) -> PostOutcome:
+    if row["message_id"] is not None:
+        return int(row["message_id"])
+    if not row["is_allowed"]:
+        return "key revoked"
+    if not row["is_locked"]:
+        return "running"
+    return "stored or no sender" if post.key is not None else "no sender"
 
 
 def create_messages(
@@ -169,10 +203,23 @@ def _no_sender(asked: int | None, pointer: str = "") -> Fault:
 
 
 def _make_item(message: NewMessage, slot: Slot, sender_id: int) -> dict[str, Any]:
+    return {**_say(message, slot), "sender_id": sender_id}
+
+
+def _make_post_item(post: Post) -> dict[str, Any]:
+    key = post.key
+    return {
+        **_say(post.message, post.slot), "account_id": post.account_id, "api_key_id": post.api_key_id,
+        "asked_sender_id": post.message.sender_id, "key": key.key if key else None,
+        "request_hash": key.request_hash.hex() if key else None, "answer": post.answer, "now": post.now,
+    }  # fmt: skip
+
+
+def _say(message: NewMessage, slot: Slot) -> dict[str, Any]:
     return {
         "recipient": message.recipient, "send_after": slot.send_after, "bucket": floor_to_bucket(slot.send_after),
-        "deadline": slot.deadline, "sender_id": sender_id, "subject": message.subject, "html": message.html,
-        "text_body": message.text_body, "variables": message.variables or {}, "tags": list(message.tags),
+        "deadline": slot.deadline, "subject": message.subject, "html": message.html, "text_body": message.text_body,
+        "variables": message.variables or {}, "tags": list(message.tags),
     }  # fmt: skip
 
 

@@ -134,7 +134,7 @@ later_due AS (
 ),
 woken AS (
     INSERT INTO wakeups (account_id, bucket)
-    SELECT DISTINCT account_id, bucket FROM later_due
+    SELECT DISTINCT account_id, bucket FROM later_due ORDER BY account_id, bucket
     ON CONFLICT DO NOTHING
     RETURNING account_id, bucket
 )

@@ -1,61 +1,70 @@
--- name: create_message :one
--- Take one API message in: everything that POST /messages writes, in one statement and so in one transaction.
--- Writes   idempotency_keys (when a key is given), messages, message_contents, due_messages, wakeups, the wake-up's job.
--- Answers  one row always: is_locked false = the first request with this key is running; is_new false = its answer is stored;
---          sender_id NULL = there is no such sender; is_allowed false = the API key was revoked. Then nothing is written.
+-- name: create_each :many
+-- Take API messages of several requests in, each on its own terms: everything that POST /messages writes, in one statement and
+-- so in one commit. `items` is a JSON array; no two of them have the same account and key.
+-- Writes   for each: idempotency_keys (when a key is given), messages, message_contents, due_messages; wakeups and their jobs.
+-- Answers  one row for each, in order: is_locked false = the first request with this key is running; message_id NULL = its
+--          answer is stored; has_sender false = there is no such sender; is_allowed false = the API key was revoked. Then
+--          nothing is written for it.
 -- Safe with many at once: the advisory lock keeps two requests with one key apart, and ON CONFLICT looks past the snapshot.
+-- Wake-ups are made in order, so that two statements never wait for each other.
 -- The stored answer is "<message_id>|<the rest of the JSON>": the public id is made outside.
-WITH gate AS MATERIALIZED (
+WITH items AS MATERIALIZED (
     SELECT
+        item.*,
         CASE
-            WHEN %(key)s::text IS NULL THEN true
-            ELSE pg_try_advisory_xact_lock(hashtextextended(%(key)s::text, %(account_id)s::bigint))
+            WHEN item.key IS NULL THEN true
+            ELSE pg_try_advisory_xact_lock(hashtextextended(item.key, item.account_id))
         END AS is_locked,
         (
-            SELECT sender_id FROM senders
-            WHERE account_id = %(account_id)s
-              AND CASE WHEN %(sender_id)s::bigint IS NULL THEN is_default ELSE sender_id = %(sender_id)s END
+            SELECT s.sender_id FROM senders s
+            WHERE s.account_id = item.account_id
+                AND CASE WHEN item.asked_sender_id IS NULL THEN s.is_default ELSE s.sender_id = item.asked_sender_id END
         ) AS sender_id,
         (
-            %(api_key_id)s::bigint IS NULL
+            item.api_key_id IS NULL
             OR EXISTS (
-                SELECT FROM api_keys
-                WHERE api_key_id = %(api_key_id)s
-                  AND revoked_at IS NULL
-                  AND (expires_at IS NULL OR expires_at > %(now)s)
+                SELECT FROM api_keys k
+                WHERE k.api_key_id = item.api_key_id
+                    AND k.revoked_at IS NULL
+                    AND (k.expires_at IS NULL OR k.expires_at > item.now)
             )
         ) AS is_allowed
+    FROM ROWS FROM (
+        jsonb_to_recordset(%(items)s::jsonb) AS (
+            account_id bigint, api_key_id bigint, asked_sender_id bigint, key text, request_hash text, answer text,
+            recipient text, send_after timestamptz, bucket timestamptz, deadline timestamptz, subject text, html text,
+            text_body text, variables jsonb, tags text[], now timestamptz
+        )
+    ) WITH ORDINALITY AS item
 ), numbered AS MATERIALIZED (
-    SELECT nextval('messages_message_id_seq') AS message_id, sender_id
-    FROM gate
+    SELECT nextval('messages_message_id_seq') AS message_id, items.*
+    FROM items
     WHERE is_locked AND is_allowed AND sender_id IS NOT NULL
 ), record AS (
     INSERT INTO idempotency_keys (account_id, key, request_hash, status_code, response, created_at)
-    SELECT %(account_id)s, %(key)s, %(request_hash)s, 201, convert_to(message_id || '|' || %(answer)s::text, 'UTF8'), %(now)s
+    SELECT
+        account_id, key, decode(request_hash, 'hex'), 201, convert_to(message_id || '|' || answer, 'UTF8'), now
     FROM numbered
-    WHERE %(key)s::text IS NOT NULL
+    WHERE key IS NOT NULL
     ON CONFLICT DO NOTHING
-    RETURNING key
+    RETURNING account_id, key
 ), accepted AS MATERIALIZED (
-    SELECT message_id, sender_id FROM numbered
-    WHERE %(key)s::text IS NULL OR EXISTS (SELECT FROM record)
+    SELECT * FROM numbered n
+    WHERE n.key IS NULL OR EXISTS (SELECT FROM record r WHERE r.account_id = n.account_id AND r.key = n.key)
 ), message AS (
     INSERT INTO messages (message_id, account_id, send_after, recipient)
     OVERRIDING SYSTEM VALUE
-    SELECT message_id, %(account_id)s, %(send_after)s, %(recipient)s FROM accepted
+    SELECT message_id, account_id, send_after, recipient FROM accepted
 ), content AS (
     INSERT INTO message_contents
         (message_id, account_id, sender_id, subject, html, text_body, variables, tags, deadline, created_at)
-    SELECT
-        message_id, %(account_id)s, sender_id, %(subject)s, %(html)s, %(text_body)s, %(variables)s::jsonb, %(tags)s,
-        %(deadline)s, %(now)s
-    FROM accepted
+    SELECT message_id, account_id, sender_id, subject, html, text_body, variables, tags, deadline, now FROM accepted
 ), due AS (
     INSERT INTO due_messages (message_id, account_id, send_after)
-    SELECT message_id, %(account_id)s, %(send_after)s FROM accepted
+    SELECT message_id, account_id, send_after FROM accepted
 ), wakeup AS (
     INSERT INTO wakeups (account_id, bucket)
-    SELECT %(account_id)s, %(bucket)s FROM accepted
+    SELECT DISTINCT account_id, bucket FROM accepted ORDER BY account_id, bucket
     ON CONFLICT DO NOTHING
     RETURNING account_id, bucket
 ), job AS (
@@ -65,10 +74,9 @@ WITH gate AS MATERIALIZED (
         jsonb_build_object('id', account_id, 'epoch', extract(epoch FROM bucket)::bigint), bucket
     FROM wakeup
 )
-SELECT
-    gate.is_locked, gate.is_allowed, gate.sender_id,
-    accepted.message_id IS NOT NULL AS is_new, accepted.message_id
-FROM gate LEFT JOIN accepted ON true
+SELECT items.is_locked, items.is_allowed, items.sender_id IS NOT NULL AS has_sender, accepted.message_id
+FROM items LEFT JOIN accepted USING (ordinality)
+ORDER BY items.ordinality
 
 -- name: create_messages :many
 -- Take up to 1,000 API messages in. `items` is a JSON array; its order is the order of the ids.
@@ -98,7 +106,7 @@ WITH items AS MATERIALIZED (
     SELECT message_id, %(account_id)s, send_after FROM items
 ), wakeup AS (
     INSERT INTO wakeups (account_id, bucket)
-    SELECT DISTINCT %(account_id)s::bigint, bucket FROM items
+    SELECT DISTINCT %(account_id)s::bigint, bucket FROM items ORDER BY bucket
     ON CONFLICT DO NOTHING
     RETURNING account_id, bucket
 ), job AS (

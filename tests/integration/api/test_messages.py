@@ -2,7 +2,9 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psycopg
 import pytest
 
 MESSAGE = {"to": "ada@example.test", "subject": "Hello", "text": "Hi there"}
@@ -339,18 +341,15 @@ def test_a_scan_that_is_cut_says_where_to_go_on(api, monkeypatch) -> None:
 
 
 def test_a_revoked_key_sends_nothing(api) -> None:
-    from app.commands.messages import NewMessage, create_message
-    from app.domain.errors import NotSignedIn
+    from app.commands.messages import NewMessage, Post, create_each
     from app.domain.message import Slot
 
     key_id = api.value("SELECT api_key_id FROM api_keys")
     api.rows("UPDATE api_keys SET revoked_at = now() RETURNING 1")
     now = datetime(2030, 1, 1, tzinfo=UTC)
-    with pytest.raises(NotSignedIn):
-        create_message(
-            api.conn, account_id=api.account_id, api_key_id=key_id, answer="}", key=None, now=now,
-            message=NewMessage("a@b.test", "s", text_body="t"), slot=Slot(now, now + timedelta(hours=1), False),
-        )  # fmt: skip
+    slot = Slot(now, now + timedelta(hours=1), False)
+    post = Post(api.account_id, key_id, NewMessage("a@b.test", "s", text_body="t"), slot, "}", None, now)
+    assert create_each(api.conn, [post]) == ["key revoked"]
     assert api.row(COUNTS) == NOTHING
 
 
@@ -377,3 +376,40 @@ def insert_sent(api, *, campaign_id: int | None = None, attempt: int = 1, reply:
         RETURNING message_id""",
         a=api.account_id, c=campaign_id, n=attempt, r=reply,
     )  # fmt: skip
+
+
+def test_requests_that_share_a_commit_are_each_taken_on_their_own_terms(api) -> None:
+    from app.commands.idempotency import IdempotencyKey
+    from app.commands.messages import NewMessage, Post, create_each
+    from app.domain.message import Slot
+
+    now = datetime(2030, 1, 1, tzinfo=UTC)
+    slot = Slot(now, now + timedelta(hours=1), False)
+    other_id = api.value("INSERT INTO accounts (name) VALUES ('without a sender') RETURNING account_id")
+
+    def post(recipient: str, *, key: str | None = None, account_id: int = api.account_id, **said: Any) -> Post:
+        known = IdempotencyKey(account_id, key, b"h" * 32) if key is not None else None
+        message = NewMessage(recipient, "s", text_body='it\'s "so" – {{ email }}', **said)
+        return Post(account_id, None, message, slot, ',"x":1}', known, now)
+
+    assert isinstance(create_each(api.conn, [post("first@b.test", key="stored")])[0], int)
+    with psycopg.connect(api.conn.info.dsn, password=api.conn.info.password) as another:
+        another.execute("SELECT pg_advisory_xact_lock(hashtextextended('running', %s))", (api.account_id,))
+        outcomes = create_each(
+            api.conn,
+            [
+                post("a@b.test"), post("b@b.test", key="new"), post("c@b.test", key="stored"), post("d@b.test", key="running"),
+                post("e@b.test", sender_id=1_000_000_000), post("f@b.test", account_id=other_id),
+                post("g@b.test", variables={"n": 1.5, "name": "Zoë \\ \"'"}, tags=["one", "two"]),
+            ],
+        )  # fmt: skip
+    a, b, stored, running, no_sender, other, g = outcomes
+    assert (stored, running, no_sender, other) == ("stored or no sender", "running", "no sender", "no sender")
+    assert isinstance(a, int) and isinstance(b, int) and isinstance(g, int) and a < b < g
+    recipients = api.rows("SELECT recipient FROM messages JOIN due_messages USING (message_id) ORDER BY message_id")
+    assert [row["recipient"] for row in recipients] == ["first@b.test", "a@b.test", "b@b.test", "g@b.test"]
+    assert api.value("SELECT convert_from(response, 'UTF8') FROM idempotency_keys WHERE key = 'new'") == f'{b}|,"x":1}}'
+    said = api.row("SELECT text_body, variables, tags FROM message_contents ORDER BY message_id DESC LIMIT 1")
+    assert said["text_body"] == 'it\'s "so" – {{ email }}'
+    assert (said["variables"], said["tags"]) == ({"n": 1.5, "name": "Zoë \\ \"'"}, ["one", "two"])
+    assert api.value("SELECT count(*) FROM procrastinate_jobs") == 1, "one wake-up for all of them"
