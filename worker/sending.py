@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import zip_longest
 from typing import Literal, NamedTuple, assert_never
 
@@ -33,6 +34,7 @@ PERMITS_FIRST = 20  # asked for at once; doubles while they are used up within L
 PERMITS_MAX = 500
 LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the window moves with the sends
 LIMITER_PAUSE_S = 0.5
+RENDERED_USE_S = 0.5  # a message that was made longer ago is made again
 #: How long to wait for further answers, with several in flight, before what is there is recorded: into Postfix a commit for
 #: each answer took a fifth of the processor time that Postfix needs.
 GATHER_S = 0.02
@@ -133,11 +135,15 @@ class Run:
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
         self._is_overtaken = False
+        self._rendered: deque[tuple[Outgoing | Unsent, float]] = deque()  # before their turn, and when (monotonic)
+        self._meanwhile: Callable[[], None] | None = None  # what to do while the ledger commits
         self._taking: list[Outgoing] = []  # their marks are or will be asked for, and the answers are not here
         self.sent = 0
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
         """Send, and return why it ended. Every message taken has its result in the ledger when this returns."""
+        if self._kind == "campaign":  # API messages have deadlines, and other connections that could send them
+            self._meanwhile = partial(self._render_ahead, connection)
         if connection.in_flight_max > 1:
             return await self._send_in_flight(connection)
         current: Outgoing | None = None
@@ -243,7 +249,7 @@ class Run:
     async def _exchange_some(self, results: list[Result], wanted: list[Outgoing]) -> list[Outgoing]:
         """Record results and ask for marks, all in one group; return those that are marked and may go."""
         marks = [self._mark(outgoing) for outgoing in wanted]
-        handed_over = [self._services.ledger.hand_over(*pair) for pair in zip_longest(results, marks)]
+        handed_over = [self._services.ledger.hand_over(*pair, self._meanwhile) for pair in zip_longest(results, marks)]
         answers = [self._heed(await answer) for answer in handed_over]
         marked: list[Outgoing] = []
         for outgoing, answer in zip(wanted, answers, strict=False):  # there may be more results than marks
@@ -342,8 +348,7 @@ class Run:
             self._ending = self._ending or Ending("shutdown")
         if self._ending is not None:
             return None
-        for item in self._items:
-            outgoing = self._render(item, connection)
+        while (outgoing := self._next_rendered(connection)) is not None:
             if isinstance(outgoing, Unsent):
                 self._services.ledger.settle_unsent(outgoing)
                 continue
@@ -351,6 +356,22 @@ class Run:
                 return None
             return outgoing
         return None
+
+    def _next_rendered(self, connection: SmtpConnection) -> Outgoing | Unsent | None:
+        if self._rendered:
+            outgoing, made_at = self._rendered.popleft()
+            if isinstance(outgoing, Unsent) or time.monotonic() - made_at < RENDERED_USE_S:
+                return outgoing
+            return self._render(outgoing.item, connection)  # its Date is old
+        item = next(self._items, None)
+        return None if item is None else self._render(item, connection)
+
+    def _render_ahead(self, connection: SmtpConnection) -> None:
+        """Make the next message while PostgreSQL works for this one. It is not marked, has no permit, and may never go."""
+        if self._ending is None and len(self._rendered) < connection.in_flight_max:
+            item = next(self._items, None)
+            if item is not None:
+                self._rendered.append((self._render(item, connection), time.monotonic()))
 
     def _render(self, item: Item, connection: SmtpConnection) -> Outgoing | Unsent:
         now = self._services.now()
@@ -476,7 +497,9 @@ class Run:
                 await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
 
     async def _exchange(self, result: Result | None, mark: Mark | None = None) -> MarkAnswer:
-        return self._heed(await self._services.ledger.exchange(result, mark))
+        return self._heed(
+            await self._services.ledger.exchange(result, mark, self._meanwhile if mark is not None else None)
+        )
 
     def _heed(self, answer: MarkAnswer) -> MarkAnswer:
         if answer in ("overtaken", "overtaken_marked"):

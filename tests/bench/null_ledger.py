@@ -6,6 +6,7 @@ is put down without a look at its messages (one statement for up to 500 of them)
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 from psycopg.rows import DictRow
@@ -41,7 +42,9 @@ class NullLedger(Ledger):
         super().__init__(*args, **options)
         self._marked: set[int] = set()
 
-    def hand_over(self, result: Result | None, mark: Mark | None) -> asyncio.Future[MarkAnswer]:
+    def hand_over(
+        self, result: Result | None, mark: Mark | None, meanwhile: Callable[[], None] | None = None
+    ) -> asyncio.Future[MarkAnswer]:
         answer: asyncio.Future[MarkAnswer] = asyncio.get_running_loop().create_future()
         if mark is not None:
             assert mark.message_id not in self._marked, "a message would be sent twice: this file is behind the engine"

@@ -22,7 +22,7 @@ def remove_mark() -> None:
     """Send first and mark at the same time: nothing waits until the mark is durable."""
     exchange = ledger.Ledger.exchange
 
-    async def careless(self: ledger.Ledger, result: Any, mark: Any) -> Any:
+    async def careless(self: ledger.Ledger, result: Any, mark: Any, _: Any = None) -> Any:
         if result is not None or mark is None:
             return "marked" if await exchange(self, result, None) and mark is not None else "none"
         asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(exchange(self, None, mark)))

@@ -15,6 +15,7 @@ from tests.factories import (
     some_contacts,
 )
 from tests.integration.worker.engine import Engine, RunEngine
+from worker import sending
 from worker.db import maybe
 from worker.relays import RelayPaused
 from worker.smtp.stage import RelayUnavailable, Stage
@@ -147,6 +148,35 @@ def test_the_first_two_messages_of_a_batch_are_marked_in_one_commit(engine: RunE
             row["marked_at"] for row in e.rows("SELECT marked_at FROM messages ORDER BY message_id")
         )
         assert first == second < third
+
+    engine(work)
+
+
+@pytest.mark.parametrize(("usable_s", "made_more_than_once"), [(60.0, False), (-1.0, True)], ids=["at once", "later"])
+def test_the_next_message_is_made_while_the_ledger_commits_and_made_again_when_it_has_become_old(
+    engine: RunEngine, monkeypatch: pytest.MonkeyPatch, usable_s: float, made_more_than_once: bool
+) -> None:
+    made: list[str] = []
+    ahead: list[int] = []
+    render, render_ahead = sending.Run._render, sending.Run._render_ahead
+
+    def noting(self: sending.Run, item: sending.Item, connection: Any) -> Any:
+        made.append(item.recipient)
+        return render(self, item, connection)
+
+    def noting_ahead(self: sending.Run, connection: Any) -> None:
+        render_ahead(self, connection)
+        ahead.append(len(self._rendered))
+
+    monkeypatch.setattr(sending, "RENDERED_USE_S", usable_s)
+    monkeypatch.setattr(sending.Run, "_render", noting)
+    monkeypatch.setattr(sending.Run, "_render_ahead", noting_ahead)
+
+    async def work(e: Engine) -> None:
+        await send(e, queued_campaign(e))
+        assert sorted(e.arrivals()) == sorted(set(made)) == [f"p{n}@people.test" for n in range(1, 7)]
+        assert (len(made) > 6) is made_more_than_once
+        assert max(ahead) == 1
 
     engine(work)
 
