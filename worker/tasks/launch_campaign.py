@@ -3,6 +3,7 @@
 Runs some time before the campaign's instant, so that a large audience does not make it late.
 """
 
+import asyncio
 from datetime import timedelta
 
 import structlog
@@ -14,6 +15,8 @@ from worker.services import WorkerServices
 from worker.tasks import send_batch
 
 PREPARE_AHEAD = timedelta(seconds=1)
+
+preparing: set[asyncio.Task[None]] = set()
 
 log = structlog.get_logger("mailtide.launch")
 
@@ -44,9 +47,12 @@ async def run(services: WorkerServices, *, id: int, epoch: int) -> None:
         )  # fmt: skip
         await count(conn, queries.launch.defer_batches, campaign_id=id, epoch=epoch)
     log.info("launched", campaign_id=id, recipients=made["recipients"], starts_at=start_at.isoformat())
-    # 4. Without hurry: its first batches begin sooner when all is ready. Now and then it is too late for that.
+    # 4. Its first batches begin sooner when all is ready. Beside this job, which may not wait for a silent relay: others are
+    # to be launched, too.
     if start_at - services.now() > PREPARE_AHEAD:
-        await send_batch.prepare(services, campaign_id=id)
+        task = asyncio.create_task(send_batch.prepare(services, campaign_id=id))
+        preparing.add(task)
+        task.add_done_callback(preparing.discard)
 
 
 async def _interval_s(conn: AsyncConn, account_id: int, campaign_id: int, pacing: str) -> float:

@@ -118,10 +118,10 @@ async def prepare(services: WorkerServices, *, campaign_id: int) -> None:
 
     The counters of its limits, its content, and one connection to its relay. What cannot be had now is had then.
     """
-    row = await maybe(services.pool, queries.batches.find_content, campaign_id=campaign_id)
-    if row is None or row["from_email"] is None:
-        return
-    with suppress(LimiterDown, ValueError, RelayPaused, RelayUnavailable):
+    with suppress(psycopg.OperationalError, LimiterDown, ValueError, RelayPaused, RelayUnavailable):
+        row = await maybe(services.pool, queries.batches.find_content, campaign_id=campaign_id)
+        if row is None or row["from_email"] is None:
+            return
         for limit in await _limits(
             services, account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
         ):

@@ -372,6 +372,7 @@ def test_a_launch_ahead_of_its_instant_has_counters_content_and_a_connection_rea
         account_id = an_account(e.db, limit=1000)
         campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 2), in_s=30)
         await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        await asyncio.gather(*launch_campaign.preparing)
         client = await e.services.limiter._connected()
         limit_id = e.value("SELECT limit_id FROM limits")
         assert await client.hget(f"mt:{{{limit_id}}}:h", "total") == "0"
@@ -401,6 +402,26 @@ def test_a_launch_ahead_of_its_instant_leaves_what_is_not_ready_for_then(
         if trouble != "no sender":
             monkeypatch.setattr(e.services.relays, "find", find)
         await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        await asyncio.gather(*launch_campaign.preparing)
         assert len(e.jobs("send_batch")) == 1
+
+    engine(work)
+
+
+def test_a_launch_does_not_wait_for_a_silent_relay(engine: RunEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(e: Engine) -> None:
+        account_id = an_account(e.db)
+        campaign_id = a_scheduled_campaign(e.db, account_id, some_contacts(e.db, account_id, 2), in_s=30)
+        asked = asyncio.Event()
+
+        async def find(**_: Any) -> Any:
+            asked.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(e.services.relays, "find", find)
+        await launch_campaign.run(e.services, id=campaign_id, epoch=1)
+        await asked.wait()
+        (preparing,) = launch_campaign.preparing
+        preparing.cancel()
 
     engine(work)
