@@ -7,7 +7,9 @@ Rows come back as dicts. Only this module builds pools for the web and for comma
 `worker/db.py`, because its connections are asynchronous.
 """
 
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -23,7 +25,24 @@ from sql import Query
 Conn = psycopg.Connection[DictRow]
 Pool = ConnectionPool[Conn]
 
+CHECKED_FOR_S = 1.0
 SESSION_OPTIONS = "-c timezone=UTC -c statement_timeout=20s -c idle_in_transaction_session_timeout=30s"
+
+
+class _Connection(psycopg.Connection[DictRow]):
+    checked_at_s = -math.inf  # monotonic
+
+
+def _check(conn: Conn) -> None:
+    """A connection that PostgreSQL ended is found out before it is given; one that has just answered is not asked again.
+
+    Else each connection that was open when PostgreSQL restarted would cost one request a 503, in each web process.
+    """
+    assert isinstance(conn, _Connection)
+    now_s = time.monotonic()
+    if now_s - conn.checked_at_s > CHECKED_FOR_S:
+        ConnectionPool.check_connection(conn)
+        conn.checked_at_s = now_s
 
 
 def open_pool(
@@ -47,7 +66,8 @@ def open_pool(
         timeout=3.0,
         max_idle=300.0,
         reconnect_timeout=600.0,
-        check=None,
+        check=_check,
+        connection_class=_Connection,
         kwargs={
             "row_factory": dict_row,
             "application_name": application_name,

@@ -1,5 +1,5 @@
 import { Search } from "lucide-react";
-import { useEffect, useState } from "react";
+import { useEffect, useRef, useState } from "react";
 
 type SearchFieldProps = { label: string; value: string; onSearch: (text: string) => void };
 
@@ -14,9 +14,13 @@ export function SearchField({ label, value, onSearch }: SearchFieldProps) {
     setSeen(value);
     setText(value);
   }
+  // Whoever types and leaves within the pause is not to be brought back by their own question.
+  const typedAt = useRef("");
   useEffect(() => {
     if (text === value) return;
-    const timer = setTimeout(() => onSearch(text), PAUSE_MS);
+    const timer = setTimeout(() => {
+      if (window.location.pathname === typedAt.current) onSearch(text);
+    }, PAUSE_MS);
     return () => clearTimeout(timer);
   }, [text, value, onSearch]);
   return (
@@ -27,7 +31,10 @@ export function SearchField({ label, value, onSearch }: SearchFieldProps) {
         aria-label={label}
         placeholder={label}
         value={text}
-        onChange={(event) => setText(event.target.value)}
+        onChange={(event) => {
+          typedAt.current = window.location.pathname;
+          setText(event.target.value);
+        }}
         className="w-full min-w-0 bg-transparent text-sm text-ink outline-none"
       />
     </label>

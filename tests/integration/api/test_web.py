@@ -41,6 +41,15 @@ def test_a_bug_is_a_500_problem_without_details(api, monkeypatch) -> None:
     assert b"hunter2" not in answer.data
 
 
+def test_a_connection_that_postgresql_ended_costs_nobody_an_answer(api, monkeypatch) -> None:
+    """As after its restart: each web process holds several of them."""
+    monkeypatch.setattr("app.db.CHECKED_FOR_S", 0.0)
+    api.services.pool.wait(10)
+    ended = "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE application_name = 'mailtide-web'"
+    assert api.value(ended) >= 2
+    assert [api.get("/limits").status_code for _ in range(5)] == [200] * 5
+
+
 def test_a_database_that_is_away_is_a_503_with_retry_after(api) -> None:
     api.services.pool.close()
     answer = api.get("/limits")
