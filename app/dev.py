@@ -127,7 +127,7 @@ def web_arguments(settings: Settings, port: int) -> list[str]:
     """What `python -m` runs for the web."""
     return [
         "granian", "--interface", "wsgi", "--host", settings.host, "--port", str(port), "--no-ws",
-        # A proxy speaks HTTP/1.1 to us, and looking for more in each connection takes a twelfth of the time of a POST.
+        # A proxy speaks HTTP/1.1 to us, and looking for more in each connection takes time.
         "--http", "1",
         "--workers", str(settings.web_concurrency), "--blocking-threads", str(settings.web_threads),
         # As many requests may wait for a thread. At granian's own 1,024, whoever comes next is not even read from until

@@ -12,8 +12,6 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
-from app.domain.errors import Unavailable
-
 GROUP_MAX = 64
 
 Item = TypeVar("Item")
@@ -43,15 +41,18 @@ class _Entry(Generic[Item, Answer]):
 class Grouped(Generic[Item, Answer]):
     """Answers for single items from a function that answers for many.
 
-    do        items to as many answers, in order. If it raises for several, each is tried alone: what is wrong with one item is
-              nothing to the others. Unless it raises Unavailable, which is everybody's.
-    identity  of an item, or None: two items with one identity are never in one group.
+    do         items to as many answers, in order.
+    undone_by  what it raises when it has done nothing for anybody: then each is tried alone, for what is wrong with one item
+               is nothing to the others. Anything else is everybody's: done again, something might be done twice.
+    identity   of an item, or None: two items with one identity are never in one group.
     """
 
     def __init__(
-        self, do: Callable[[list[Item]], list[Answer]], *, identity: Callable[[Item], Hashable] = lambda _: None
-    ) -> None:
+        self, do: Callable[[list[Item]], list[Answer]], *, undone_by: type[Exception],
+        identity: Callable[[Item], Hashable] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._do = do
+        self._undone_by = undone_by
         self._identity = identity
         self._lock = Lock()
         self._waiting: list[_Entry[Item, Answer]] = []
@@ -109,12 +110,12 @@ class Grouped(Generic[Item, Answer]):
         try:
             answers = self._do([entry.item for entry in group])
         except Exception as error:
-            if len(group) == 1 or isinstance(error, Unavailable):
+            if len(group) > 1 and isinstance(error, self._undone_by):
                 for entry in group:
-                    entry.fail(error)
+                    self._answer([entry])
                 return
             for entry in group:
-                self._answer([entry])
+                entry.fail(error)
             return
         for entry, answer in zip(group, answers, strict=True):
             entry.settle(answer)

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="The address that PORT is opened on; 0.0.0.0 for all.")
     base_url: str = Field("", description="How people reach this installation, for links in mail.")
     secret_key: str = Field("", description="Signs sessions, seals stored passwords: 32 characters or more.")
-    web_concurrency: int = Field(2, ge=1, le=64, description="Web processes: one for each core, up to some.")
+    web_concurrency: int = Field(2, ge=1, le=64, description="Web processes; more than cores are of no use.")
     web_threads: int = Field(8, ge=1, le=256, description="Threads in each web process.")
 
     # The worker process.

@@ -160,7 +160,7 @@ class Ledger:
 
     async def run(self) -> None:
         try:
-            with suppress(psycopg.OperationalError):
+            with suppress(psycopg.Error):  # whatever it is, the first group will meet it
                 await self._connection()  # before anybody waits for it
             while True:
                 await self._wake.wait()

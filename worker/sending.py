@@ -28,13 +28,15 @@ from worker.ledger import Mark, MarkAnswer, Result, Unsent
 from worker.limiter import Lease, Limit, LimiterDown
 from worker.services import WorkerServices
 from worker.smtp.chunked import ChunkedStream
-from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection, Stage
+from worker.smtp.connection import DeliveryResult, Envelope, RelayUnavailable, SmtpConnection, Stage
+from worker.smtp.pool import RelayPool
 
 PERMITS_FIRST = 20  # asked for at once; doubles while they are used up within LEASE_USE_S
 PERMITS_MAX = 500
 LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the window moves with the sends
 LIMITER_PAUSE_S = 0.5
 RENDERED_USE_S = 0.5  # a message that was made longer ago is made again
+LARGE_SIZE = 64 * 1024  # bytes; of larger messages one is made ahead, however many may be in flight
 #: How long to wait for further answers, with several in flight, before what is there is recorded: into Postfix a commit for
 #: each answer took a fifth of the processor time that Postfix needs.
 GATHER_S = 0.02
@@ -136,9 +138,18 @@ class Run:
         self._ending: Ending | None = None
         self._is_overtaken = False
         self._rendered: deque[tuple[Outgoing | Unsent, float]] = deque()  # before their turn, and when (monotonic)
+        self._is_large = False  # the latest of these
         self._meanwhile: Callable[[], None] | None = None  # what to do while the ledger commits
         self._taking: list[Outgoing] = []  # their marks are or will be asked for, and the answers are not here
         self.sent = 0
+
+    async def send_through(self, relay: RelayPool) -> Ending:
+        """`send_on` one of the relay's connections."""
+        try:
+            async with relay.connection() as connection:
+                return await self.send_on(connection)
+        except RelayUnavailable as error:
+            return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
 
     async def send_on(self, connection: SmtpConnection) -> Ending:
         """Send, and return why it ended. Every message taken has its result in the ledger when this returns."""
@@ -314,11 +325,11 @@ class Run:
         wanted = self._taking = []
         await self._prepare_some(connection, 2 if connection.pipelining else 1, wanted)
         taken = await self._exchange_some([], wanted)
-        self._taking = []
         if self._is_stopped:
             await self._give_up(taken, STOPPED)
-            return None, None
-        if not taken:  # these were suppressed
+            taken = []
+        self._taking = []
+        if not taken:  # suppressed, or the campaign is stopped
             return await self._take(None, connection), None
         return taken[0], taken[1] if len(taken) > 1 else None
 
@@ -368,10 +379,14 @@ class Run:
 
     def _render_ahead(self, connection: SmtpConnection) -> None:
         """Make the next message while PostgreSQL works for this one. It is not marked, has no permit, and may never go."""
-        if self._ending is None and len(self._rendered) < connection.in_flight_max:
-            item = next(self._items, None)
-            if item is not None:
-                self._rendered.append((self._render(item, connection), time.monotonic()))
+        if self._ending is not None or len(self._rendered) >= (1 if self._is_large else connection.in_flight_max):
+            return
+        item = next(self._items, None)
+        if item is None:
+            return
+        made = self._render(item, connection)
+        self._is_large = isinstance(made, Outgoing) and len(made.data) > LARGE_SIZE
+        self._rendered.append((made, time.monotonic()))
 
     def _render(self, item: Item, connection: SmtpConnection) -> Outgoing | Unsent:
         now = self._services.now()
@@ -400,7 +415,8 @@ class Run:
         if lease.free < 1 or (lease.limits and not in_time):
             if lease.free < 1 and in_time:
                 self._permits = min(self._permits * 2, PERMITS_MAX)
-            want = max(1, min(self._permits, self._how_many() + 1))
+            left = self._how_many() + len(self._rendered)
+            want = max(1, min(self._permits, left + 1))
             try:
                 grant = await self._services.limiter.top_up(lease, want)
             except LimiterDown as error:

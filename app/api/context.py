@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import orjson
+import psycopg
 import redis
 from flask import Response, current_app, g, request
 
@@ -74,7 +75,7 @@ class Services:
             with autocommit(self.pool) as conn:
                 return create_each(conn, posts)
 
-        self.posts = Grouped(create, identity=lambda post: post.identity)
+        self.posts = Grouped(create, undone_by=psycopg.Error, identity=lambda post: post.identity)
 
     @property
     def ids(self) -> PublicIds:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from app.domain.errors import Unavailable
 from app.grouping import GROUP_MAX, Grouped
 
 
@@ -56,21 +55,23 @@ def ask_all(work: Work, grouped: Grouped[int, int], items: list[int]) -> list[in
 def test_who_comes_alone_waits_for_nobody() -> None:
     work = Work()
     work.gate.set()
-    assert Grouped(work.do).ask(7) == 70
+    assert Grouped(work.do, undone_by=ValueError).ask(7) == 70
     assert work.groups == [[7]]
 
 
 def test_those_who_wait_meanwhile_are_done_together_and_each_gets_its_own_answer() -> None:
     work = Work()
     items = list(range(1, 9))
-    assert ask_all(work, Grouped(work.do), items) == [item * 10 for item in items]
+    assert ask_all(work, Grouped(work.do, undone_by=ValueError), items) == [item * 10 for item in items]
     assert len(work.groups) == 2
     assert sorted(work.groups[1]) == items[1:]
 
 
 def test_two_with_one_identity_are_never_in_one_group() -> None:
     work = Work()
-    answers = ask_all(work, Grouped(work.do, identity=lambda item: item % 10 or None), [1, 2, 12, 22, 30, 40])
+    answers = ask_all(
+        work, Grouped(work.do, undone_by=ValueError, identity=lambda item: item % 10 or None), [1, 2, 12, 22, 30, 40]
+    )
     assert answers == [10, 20, 120, 220, 300, 400]
     for group in work.groups:
         named = [item % 10 for item in group if item % 10]
@@ -81,31 +82,31 @@ def test_two_with_one_identity_are_never_in_one_group() -> None:
 def test_a_group_has_an_end() -> None:
     work = Work()
     items = list(range(1, GROUP_MAX + 10))
-    assert ask_all(work, Grouped(work.do), items) == [item * 10 for item in items]
+    assert ask_all(work, Grouped(work.do, undone_by=ValueError), items) == [item * 10 for item in items]
     assert max(len(group) for group in work.groups) == GROUP_MAX
 
 
 def test_what_is_wrong_with_one_is_nothing_to_the_others() -> None:
     work = Work()
     work.error = lambda items: ValueError("a three") if 3 in items else None
-    one, two, three, four = ask_all(work, Grouped(work.do), [1, 2, 3, 4])
+    one, two, three, four = ask_all(work, Grouped(work.do, undone_by=ValueError), [1, 2, 3, 4])
     assert (one, two, four) == (10, 20, 40)
     assert isinstance(three, ValueError)
 
 
-def test_a_database_that_is_away_is_away_for_all_and_asked_once() -> None:
+def test_what_may_have_been_done_already_is_not_done_again() -> None:
     work = Work()
-    work.error = lambda items: Unavailable("away") if len(items) > 1 else None
-    one, *others = ask_all(work, Grouped(work.do), [1, 2, 3])
+    work.error = lambda items: RuntimeError("after the commit") if len(items) > 1 else None
+    one, *others = ask_all(work, Grouped(work.do, undone_by=ValueError), [1, 2, 3])
     assert one == 10
-    assert all(isinstance(answer, Unavailable) for answer in others)
+    assert all(isinstance(answer, RuntimeError) for answer in others)
     assert len(work.groups) == 2
 
 
 def test_when_a_thread_is_ended_nobody_waits_for_it() -> None:
     work = Work()
     work.error = lambda items: SystemExit() if len(items) > 1 else None
-    grouped = Grouped(work.do)
+    grouped = Grouped(work.do, undone_by=ValueError)
     one, *others = ask_all(work, grouped, [1, 2, 3])
     assert one == 10
     assert all(isinstance(answer, SystemExit) for answer in others)
@@ -120,7 +121,7 @@ def test_under_load_every_item_is_done_once(threads: int) -> None:
         done.extend(items)
         return [-item for item in items]
 
-    grouped: Grouped[int, int] = Grouped(do)
+    grouped: Grouped[int, int] = Grouped(do, undone_by=ValueError)
     wrong: list[int] = []
 
     def ask(first: int) -> None:

@@ -61,8 +61,7 @@ class Batch:
     launched_at: datetime  # the content cannot change after it
 
     @property
-    def campaign(self) -> dict[str, int]:
-        """Which limits bind it, as `_limits` asks for it."""
+    def limit_scope(self) -> dict[str, int]:
         return {"account_id": self.account_id, "campaign_id": self.campaign_id, "recipients": self.recipients}
 
     @property
@@ -90,7 +89,7 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
     try:
         relay, limits, rows = await asyncio.gather(
             services.relays.find(account_id=batch.account_id, transport=batch.transport, relay_id=row["relay_id"]),
-            _limits(services, **batch.campaign),
+            _limits(services, **batch.limit_scope),
             _list_messages(services, batch),
         )
     except RelayPaused as error:
@@ -180,11 +179,7 @@ async def _send_rows(
         account_id=batch.account_id, lease=services.limiter.new_lease(limits),
         refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many,
     )  # fmt: skip
-    try:
-        async with relay.connection() as connection:
-            return await run.send_on(connection)
-    except RelayUnavailable as error:
-        return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
+    return await run.send_through(relay)
 
 
 def _seconds_until(services: WorkerServices, at: datetime | None) -> float | None:
@@ -261,7 +256,7 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
         )  # fmt: skip
         if waiting is not None:
             # A limit that was changed before this batch waited has had its resume already: look again at once.
-            is_current = ending.limit in await _limits(services, **batch.campaign)
+            is_current = ending.limit in await _limits(services, **batch.limit_scope)
             await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s if is_current else 0.0)
         return
     if ending.kind == "refused":

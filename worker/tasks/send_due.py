@@ -22,7 +22,6 @@ from worker.limiter import Lease, Limit
 from worker.relays import RelayPaused
 from worker.sending import Ending, Item, Refusals, Run
 from worker.services import WorkerServices
-from worker.smtp.connection import RelayUnavailable
 from worker.smtp.pool import RelayPool
 
 CLAIM_MAX = 500  # messages taken at once
@@ -142,11 +141,7 @@ class _Turn:
             services, items, kind="api", epoch=0, resend_uncertain=True, account_id=self._account_id, lease=lease,
             refusals=_refusals.setdefault(self._account_id, Refusals()), how_many=items.how_many,
         )  # fmt: skip
-        try:
-            async with relay.connection() as connection:
-                return await run.send_on(connection)
-        except RelayUnavailable as error:
-            return Ending("relay", wait_s=max(relay.blocked_for_s, 1.0), reason=error.reason)
+        return await run.send_through(relay)
 
     async def _settle(self, endings: list[Ending], relay: RelayPool, rows: list[DictRow]) -> bool:
         """Let go of what was not sent, and plan when to come back. True: nothing keeps us, go on."""

@@ -14,6 +14,7 @@ from app.embedded import free_port
 from tests.chaos.sink import Journal, Relay
 from tests.factories import MadeCampaign, a_sending_campaign, an_account
 from tests.integration.worker.engine import Engine, running_engine
+from worker import sending
 from worker.tasks import send_batch
 
 IN_FLIGHT = 16
@@ -122,3 +123,26 @@ def test_a_job_that_is_cancelled_records_what_it_knows_and_doubts_only_what_was_
         assert all(recipient in log.recipients() for recipient, status in found.items() if status == "sent")
 
     in_flight(work, delay_s=0.003)
+
+
+@pytest.mark.parametrize(("large_size", "made_ahead"), [(10_000_000, IN_FLIGHT), (0, 1)], ids=["small", "large"])
+def test_of_large_messages_one_is_made_ahead_and_of_small_ones_as_many_as_may_be_in_flight(
+    in_flight: RunInFlight, monkeypatch: pytest.MonkeyPatch, large_size: int, made_ahead: int
+) -> None:
+    most = 0
+    render_ahead = sending.Run._render_ahead
+
+    def noting(self: sending.Run, connection: Any) -> None:
+        nonlocal most
+        render_ahead(self, connection)
+        most = max(most, len(self._rendered))
+
+    monkeypatch.setattr(sending, "LARGE_SIZE", large_size)
+    monkeypatch.setattr(sending.Run, "_render_ahead", noting)
+
+    async def work(e: Engine, made: MadeCampaign, _: Log) -> None:
+        await send(e, made)
+        assert set(statuses(e).values()) == {"sent"}
+        assert 0 < most <= made_ahead
+
+    in_flight(work, delay_s=0.001)
