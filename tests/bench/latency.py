@@ -22,7 +22,7 @@ def run(options: Options) -> Lines:
     with running_stack() as stack:
         over_sink = Setup(processes=1, connections=CONNECTIONS)
         yield from _measure(
-            stack, stack.sink_port, stack.sink_name, count, options.repeats, over_sink, SINK_RATIO_AT_LEAST
+            stack, stack.sink.port, stack.sink.name, count, options.repeats, over_sink, SINK_RATIO_AT_LEAST
         )
         if not postfix.is_available():
             say("latency: no Postfix here (Debian's package postfix, and root): that part is left out")
@@ -46,7 +46,6 @@ def _measure(
         theirs.append({"bench": "latency", "who": "Nodemailer", **line, "sink": target})
     stack.stop(proxy)
     our_line, their_line = ({**combine(lines), "round_trip_ms": measured_ms} for lines in (ours, theirs))
-    our_line["in_flight"] = setup.in_flight
     yield our_line
     yield their_line
     name = "latency, Postfix" if target == "postfix" else "latency, sink"

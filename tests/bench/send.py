@@ -1,13 +1,14 @@
 """Messages per second into a sink, with the full ledger on: each is marked, sent, recorded, and counted by the limiter."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from tests.bench import node
 from tests.bench.figures import combine, ratio
 from tests.bench.options import Line, Lines, Options, say, wait_for
 from tests.bench.proc import cpu_s, rss_mb
 from tests.bench.rows import clear, launched_campaign, listed_contacts, relayed_account, value
-from tests.bench.stack import Stack, running_stack, smtp_url
+from tests.bench.stack import Sink, Stack, running_stack, smtp_url
 
 DEFAULT_N = 50_000
 BASELINE_N_MAX = 10_000  # its rate does not change with N, and it takes long
@@ -31,29 +32,39 @@ class Setup:
 
 
 SETUPS = tuple(Setup(processes, connections) for processes in (1, 2) for connections in (5, 10, 20))
+#: A relay's setting, for servers that offer CHUNKING: most large ones do, smtp-sink does not.
+CHUNKED = tuple(Setup(processes, connections, in_flight=16) for processes in (1, 2) for connections in (5, 10, 20))
 
 
 def run(options: Options) -> Lines:
+    with running_stack() as stack:
+        yield from _compare(stack, options, SETUPS, stack.sink, suffix="")
+        yield from _compare(stack, options, CHUNKED, stack.chunking_sink, suffix=", CHUNKING")
+
+
+def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink, *, suffix: str) -> Lines:
+    """Ours and the baseline, turn by turn, into one sink; and ours at its best with a ledger that writes nothing."""
     count = options.size(DEFAULT_N)
-    ours: dict[Setup, list[Line]] = {setup: [] for setup in SETUPS}
+    ours: dict[Setup, list[Line]] = {setup: [] for setup in setups}
     theirs: dict[int, list[Line]] = {concurrency: [] for concurrency in BASELINE_CONCURRENCY}
     without: dict[Setup, list[Line]] = {}
-    with running_stack() as stack:
-        for turn in range(options.repeats):
-            say(f"send: turn {turn + 1} of {options.repeats}")
-            for setup, lines in ours.items():
-                lines.append(send(stack, count=count, setup=setup))
-            if not without:
-                best = max(ours, key=lambda setup: ours[setup][0]["per_s"])
-                without = {Setup(best.processes, best.connections, is_ledger_on=False): []}
-            for setup, lines in without.items():
-                lines.append(send(stack, count=count, setup=setup))
-            for concurrency, lines in theirs.items():
-                lines.append(send_baseline(stack, count=min(count, BASELINE_N_MAX), concurrency=concurrency))
-    yield from _summary(ours, theirs, without)
+    for turn in range(options.repeats):
+        say(f"send{suffix}: turn {turn + 1} of {options.repeats}")
+        for setup, lines in ours.items():
+            lines.append(send(stack, count=count, setup=setup, sink=sink))
+        if not without:
+            best = max(ours, key=lambda setup: ours[setup][0]["per_s"])
+            without = {replace(best, is_ledger_on=False): []}
+        for setup, lines in without.items():
+            lines.append(send(stack, count=count, setup=setup, sink=sink))
+        for concurrency, lines in theirs.items():
+            lines.append(send_baseline(stack, count=min(count, BASELINE_N_MAX), concurrency=concurrency, sink=sink))
+    yield from _summary(ours, theirs, without, suffix)
 
 
-def _summary(ours: dict[Setup, list[Line]], theirs: dict[int, list[Line]], without: dict[Setup, list[Line]]) -> Lines:
+def _summary(
+    ours: dict[Setup, list[Line]], theirs: dict[int, list[Line]], without: dict[Setup, list[Line]], suffix: str
+) -> Lines:
     medians = [combine(lines) for lines in ours.values()]
     baselines = [combine(lines) for lines in theirs.values()]
     ((off_setup, off_lines),) = without.items()
@@ -61,26 +72,29 @@ def _summary(ours: dict[Setup, list[Line]], theirs: dict[int, list[Line]], witho
     yield from (*medians, off, *baselines)
     best, best_baseline = (max(lines, key=lambda line: line["per_s"]) for lines in (medians, baselines))
     yield ratio(
-        "send", best["per_s"], best_baseline["per_s"], at_least=RATIO_AT_LEAST, ours_per_s=best["per_s"],
+        f"send{suffix}", best["per_s"], best_baseline["per_s"], at_least=RATIO_AT_LEAST, ours_per_s=best["per_s"],
         baseline_per_s=best_baseline["per_s"], ours_at=f"{best['processes']} x {best['connections']}",
-        baseline_at=best_baseline["concurrency"], n=best["n"],
+        in_flight=best["in_flight"], baseline_at=best_baseline["concurrency"], n=best["n"],
     )  # fmt: skip
-    on = combine(ours[Setup(off_setup.processes, off_setup.connections)])
+    on = combine(ours[replace(off_setup, is_ledger_on=True)])
     yield ratio(
-        "ledger on : off", on["per_s"], off["per_s"], at_least=LEDGER_RATIO_AT_LEAST, on_per_s=on["per_s"],
+        f"ledger on : off{suffix}", on["per_s"], off["per_s"], at_least=LEDGER_RATIO_AT_LEAST, on_per_s=on["per_s"],
         off_per_s=off["per_s"], n=on["n"],
     )  # fmt: skip
 
 
 def send(
-    stack: Stack, *, count: int, setup: Setup, smtp_port: int | None = None, bench: str = "send",
-    keep_messages: bool = False,
+    stack: Stack, *, count: int, setup: Setup, sink: Sink | None = None, smtp_port: int | None = None,
+    bench: str = "send", keep_messages: bool = False,
 ) -> Line:  # fmt: skip
     """Send `count` personalised messages and return what it took, from the claim of the first batch to the last result.
+
+    smtp_port  of what stands before the sink.
 
     The audience is laid out before its instant, so what is measured is sending. Processor time is µs for each message.
     """
     say(f"{bench}: {count} messages, {setup}")
+    sink = sink or stack.sink
     with stack.connect() as conn:
         clear(conn, keep_messages=keep_messages)
         account_id = relayed_account(conn)
@@ -88,15 +102,15 @@ def send(
         stack.rest()
         workers = stack.start_workers(
             setup.processes, module=setup.module, WORKER_CONCURRENCY=str(setup.connections),
-            SMTP_URL=smtp_url(smtp_port or stack.sink_port, in_flight=setup.in_flight),
+            SMTP_URL=smtp_url(smtp_port or sink.port, in_flight=setup.in_flight),
         )  # fmt: skip
         campaign_id = launched_campaign(conn, account_id, list_id, in_s=2 + count / 40_000, ahead_s=1e6)
         laid_out = "SELECT materialised_at IS NOT NULL FROM campaigns WHERE campaign_id = %s"
         wait_for(lambda: value(conn, laid_out, campaign_id), "the audience is laid out", 60 + count / 10_000)
-        before = _cpu(stack, [worker.pid for worker in workers])
+        before = _cpu(stack, sink, [worker.pid for worker in workers])
         is_sent = "SELECT status = 'sent' FROM campaigns WHERE campaign_id = %s"
         wait_for(lambda: value(conn, is_sent, campaign_id), "all is sent", 40 + count / 50, every_s=0.05)
-        after = _cpu(stack, [worker.pid for worker in workers])
+        after = _cpu(stack, sink, [worker.pid for worker in workers])
         memory_mb = max(rss_mb([worker.pid]) for worker in workers)
         stack.stop(*workers)
         row = conn.execute(
@@ -112,19 +126,18 @@ def send(
         "bench": bench, "who": "ours", "n": count, "processes": setup.processes, "connections": setup.connections,
         "ledger": "on" if setup.is_ledger_on else "off", "per_s": round(count / seconds), "seconds": round(seconds, 2),
         "worker_cpu_us": round(worker_us), "postgres_cpu_us": round(postgres_us), "sink_cpu_us": round(sink_us),
-        "worker_rss_mb": round(memory_mb), "sink": stack.sink_name,
+        "worker_rss_mb": round(memory_mb), "sink": sink.name, "in_flight": setup.in_flight,
     }  # fmt: skip
 
 
-def _cpu(stack: Stack, workers: list[int]) -> tuple[float, float, float]:
+def _cpu(stack: Stack, sink: Sink, workers: list[int]) -> tuple[float, float, float]:
     """Seconds used so far by the workers, PostgreSQL with all its backends, and the sink."""
-    sink = cpu_s(stack.sink.pid) if stack.sink is not None else 0.0
-    return sum(cpu_s(pid) for pid in workers), stack.postgres_cpu_s(), sink
+    return sum(cpu_s(pid) for pid in workers), stack.postgres_cpu_s(), cpu_s(sink.process.pid)
 
 
-def send_baseline(stack: Stack, *, count: int, concurrency: int) -> Line:
+def send_baseline(stack: Stack, *, count: int, concurrency: int, sink: Sink) -> Line:
     stack.rest()
     before = stack.postgres_cpu_s()
-    line = node.run(stack, "send.mjs", count, concurrency, smtp_port=stack.sink_port)
+    line = node.run(stack, "send.mjs", count, concurrency, smtp_port=sink.port)
     postgres_us = round((stack.postgres_cpu_s() - before) / count * 1e6)
-    return {"bench": "send", "who": "baseline", **line, "postgres_cpu_us": postgres_us, "sink": stack.sink_name}
+    return {"bench": "send", "who": "baseline", **line, "postgres_cpu_us": postgres_us, "sink": sink.name}

@@ -34,15 +34,30 @@ _START_S = 60.0
 Child = subprocess.Popen[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Sink:
+    name: str
+    port: int
+    process: Child
+
+
 @dataclass(slots=True)
 class Stack:
     folder: Path
     postgres: EmbeddedPostgres
     valkey: EmbeddedValkey
-    sink_port: int = 0
-    sink_name: str = ""
-    sink: Child | None = None
+    sinks: list[Sink] = field(default_factory=list)
     children: list[Child] = field(default_factory=list)
+
+    @property
+    def sink(self) -> Sink:
+        """Postfix's, where it is installed, else our own."""
+        return self.sinks[0]
+
+    @property
+    def chunking_sink(self) -> Sink:
+        """Our own, which offers CHUNKING, as smtp-sink does not."""
+        return self.sinks[-1]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,7 +65,7 @@ class Stack:
             **os.environ,
             "DATABASE_URL": self.postgres.url,
             "REDIS_URL": self.valkey.url,
-            "SMTP_URL": smtp_url(self.sink_port),
+            **({"SMTP_URL": smtp_url(self.sink.port)} if self.sinks else {}),
             "SECRET_KEY": SECRET,
             "DATA_DIR": str(self.folder),
             "BASE_URL": "https://mail.example.test",
@@ -90,11 +105,15 @@ class Stack:
         self.children.append(child)
         return child
 
-    def start_sink(self) -> None:
-        self.sink_port = free_port()
-        command, self.sink_name = sink_command(self.sink_port)
-        self.sink = self.start(command)
-        self.wait_for_port(self.sink, self.sink_port)
+    def start_sinks(self) -> None:
+        """Postfix's, where it is installed, and our own."""
+        for make in (sink_command, own_sink_command):
+            port = free_port()
+            command, name = make(port)
+            if name not in [sink.name for sink in self.sinks]:
+                process = self.start(command)
+                self.wait_for_port(process, port)
+                self.sinks.append(Sink(name, port, process))
 
     def start_proxy(self, target_port: int, *, round_trip_ms: float) -> tuple[Child, int]:
         port = free_port()
@@ -143,14 +162,18 @@ class Stack:
 
 
 def sink_command(port: int) -> tuple[list[str], str]:
-    """Postfix's `smtp-sink`, the fastest receiver there is; else our own, which bounds what can be measured."""
+    """Postfix's `smtp-sink`, which everybody can get; else our own."""
     if _SINK is None:
-        return [sys.executable, "-m", "tests.bench.sink", str(port)], "own sink"
+        return own_sink_command(port)
     command = [_SINK, f"127.0.0.1:{port}", "1000"]
     if os.geteuid() == 0:
         # It refuses to run as root; a change of user clears the parent-death signal, so setpriv sets it afterwards.
         command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--pdeathsig=TERM", "--", *command]
     return command, "smtp-sink"
+
+
+def own_sink_command(port: int) -> tuple[list[str], str]:
+    return [sys.executable, "-m", "tests.bench.sink", str(port)], "own sink"
 
 
 @contextmanager
@@ -193,7 +216,7 @@ def running_stack() -> Iterator[Stack]:
         stack.postgres.start()
         migrate(stack.postgres.url)
         stack.valkey.start()
-        stack.start_sink()
+        stack.start_sinks()
         yield stack
     finally:
         with suppress(Exception):
