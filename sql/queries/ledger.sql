@@ -1,3 +1,7 @@
+-- The statements of worker/ledger.py's connection, which joins by hash alone and keeps each plan for ever, whatever the
+-- tables grew to since it was made. So each table is looked up by a list of keys (= ANY), and each subquery by one key
+-- (OFFSET 0: it is not turned into a join or a hash of the whole table).
+
 -- name: commit_group :one
 -- One group commit: the results of messages that were sent, and the marks of those that go next.
 -- Writes   messages, batches (counters), throughput.
@@ -14,7 +18,7 @@ WITH settled AS (
         %(result_ids)s::bigint[], %(result_attempts)s::smallint[], %(result_statuses)s::text[],
         %(result_replies)s::text[]
     ) AS r(message_id, attempt, status, reply)
-    WHERE m.message_id = r.message_id AND m.attempt = r.attempt
+    WHERE m.message_id = r.message_id AND m.message_id = ANY(%(result_ids)s::bigint[]) AND m.attempt = r.attempt
         AND (m.status = 'sending' OR (m.status = 'uncertain' AND r.status <> 'queued'))
     RETURNING m.message_id, m.account_id, m.campaign_id, m.batch_id, old.status AS was, m.status
 ),
@@ -23,16 +27,19 @@ marked AS (
     SET status = 'sending', attempt = m.attempt + 1, marked_at = %(now)s
     FROM unnest(%(mark_ids)s::bigint[], %(mark_attempts)s::smallint[], %(mark_epochs)s::integer[])
         AS k(message_id, attempt, epoch)
-    WHERE m.message_id = k.message_id AND m.attempt = k.attempt AND m.status = 'queued'
-        AND (m.campaign_id IS NULL OR EXISTS (
-            SELECT 1 FROM campaigns c
-            WHERE c.campaign_id = m.campaign_id AND c.status = 'sending' AND c.epoch = k.epoch
+    WHERE m.message_id = k.message_id AND m.message_id = ANY(%(mark_ids)s::bigint[]) AND m.attempt = k.attempt
+        AND m.status = 'queued'
+        AND (m.campaign_id IS NULL OR (
+            SELECT c.status = 'sending' AND c.epoch = k.epoch FROM campaigns c WHERE c.campaign_id = m.campaign_id
         ))
-        AND (m.contact_id IS NULL OR EXISTS (SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id))
+        AND (m.contact_id IS NULL OR EXISTS (
+            SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id OFFSET 0
+        ))
         AND NOT EXISTS (
             SELECT 1 FROM suppressions s
             WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
                 AND (m.campaign_id IS NOT NULL OR s.reason <> 'unsubscribe')
+            OFFSET 0
         )
     RETURNING m.message_id, m.batch_id
 ),
@@ -58,7 +65,7 @@ counted AS (
         WHERE batch_id IS NOT NULL
         GROUP BY batch_id
     ) AS d
-    WHERE b.batch_id = d.batch_id
+    WHERE b.batch_id = d.batch_id AND b.batch_id = ANY(ARRAY(SELECT batch_id FROM moves))
 ),
 seconds AS (
     INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed)
@@ -86,7 +93,7 @@ WITH settled AS (
         %(ids)s::bigint[], %(outcomes)s::text[], %(next)s::timestamptz[], %(burns)s::smallint[],
         %(suppress)s::boolean[]
     ) AS r(message_id, outcome, next_at, burn, suppress)
-    WHERE m.message_id = r.message_id
+    WHERE m.message_id = r.message_id AND m.message_id = ANY(%(ids)s::bigint[])
     RETURNING
         m.message_id, m.account_id, m.campaign_id, m.recipient, m.attempt, m.marked_at, m.settled_at, m.send_after,
         m.status, m.reply, r.outcome, r.suppress
@@ -123,13 +130,15 @@ bounced AS (
 left_due AS (
     DELETE FROM due_messages d
     USING settled s
-    WHERE d.message_id = s.message_id AND s.campaign_id IS NULL AND s.status <> 'queued'
+    WHERE d.message_id = s.message_id AND d.message_id = ANY(%(ids)s::bigint[])
+        AND s.campaign_id IS NULL AND s.status <> 'queued'
 ),
 later_due AS (
     UPDATE due_messages d
     SET send_after = s.send_after, job_id = NULL
     FROM settled s
-    WHERE d.message_id = s.message_id AND s.campaign_id IS NULL AND s.status = 'queued'
+    WHERE d.message_id = s.message_id AND d.message_id = ANY(%(ids)s::bigint[])
+        AND s.campaign_id IS NULL AND s.status = 'queued'
     RETURNING d.account_id, to_timestamp(floor(extract(epoch FROM s.send_after) / 5) * 5) AS bucket
 ),
 woken AS (
@@ -155,8 +164,11 @@ WITH looked_at AS (
             SELECT 1 FROM suppressions s
             WHERE s.account_id = m.account_id AND s.email_key = lower(m.recipient)
                 AND (m.campaign_id IS NOT NULL OR s.reason <> 'unsubscribe')
+            OFFSET 0
         ) AS is_suppressed,
-        m.contact_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id) AS is_gone
+        m.contact_id IS NOT NULL AND NOT EXISTS (
+            SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id OFFSET 0
+        ) AS is_gone
     FROM messages m
     WHERE m.message_id = ANY(%(ids)s::bigint[])
 ),
@@ -165,7 +177,8 @@ settled AS (
     SET status = CASE WHEN l.is_gone THEN 'cancelled' ELSE 'suppressed' END,
         reply = CASE WHEN l.is_gone THEN 'its contact was deleted' ELSE m.reply END, settled_at = %(now)s
     FROM looked_at l
-    WHERE m.message_id = l.message_id AND m.status = 'queued' AND (l.is_suppressed OR l.is_gone)
+    WHERE m.message_id = l.message_id AND m.message_id = ANY(%(ids)s::bigint[])
+        AND m.status = 'queued' AND (l.is_suppressed OR l.is_gone)
     RETURNING m.message_id, m.batch_id, m.status
 ),
 counted AS (
@@ -178,10 +191,12 @@ counted AS (
             count(*) FILTER (WHERE status = 'cancelled') AS cancelled
         FROM settled WHERE batch_id IS NOT NULL GROUP BY batch_id
     ) AS d
-    WHERE b.batch_id = d.batch_id
+    WHERE b.batch_id = d.batch_id AND b.batch_id = ANY(ARRAY(SELECT batch_id FROM settled))
 ),
 left_due AS (
-    DELETE FROM due_messages d USING settled s WHERE d.message_id = s.message_id
+    DELETE FROM due_messages d
+    USING settled s
+    WHERE d.message_id = s.message_id AND d.message_id = ANY(%(ids)s::bigint[])
 )
 SELECT message_id FROM settled;
 
@@ -192,7 +207,8 @@ WITH ended AS (
     SET status = r.status, reply = r.reply, settled_at = %(now)s
     FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[], %(statuses)s::text[], %(replies)s::text[])
         AS r(message_id, attempt, status, reply)
-    WHERE m.message_id = r.message_id AND m.attempt = r.attempt AND m.status = 'queued'
+    WHERE m.message_id = r.message_id AND m.message_id = ANY(%(ids)s::bigint[]) AND m.attempt = r.attempt
+        AND m.status = 'queued'
     RETURNING m.message_id, m.batch_id, m.account_id, m.campaign_id, m.status
 ),
 counted AS (
@@ -204,7 +220,7 @@ counted AS (
             count(*) FILTER (WHERE status = 'expired') AS expired
         FROM ended WHERE batch_id IS NOT NULL GROUP BY batch_id
     ) AS d
-    WHERE b.batch_id = d.batch_id
+    WHERE b.batch_id = d.batch_id AND b.batch_id = ANY(ARRAY(SELECT batch_id FROM ended))
 ),
 seconds AS (
     INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, failed)
@@ -214,7 +230,9 @@ seconds AS (
     ON CONFLICT (account_id, at_second, campaign_id, writer_id) DO UPDATE SET failed = t.failed + excluded.failed
 ),
 left_due AS (
-    DELETE FROM due_messages d USING ended e WHERE d.message_id = e.message_id
+    DELETE FROM due_messages d
+    USING ended e
+    WHERE d.message_id = e.message_id AND d.message_id = ANY(%(ids)s::bigint[])
 )
 SELECT message_id FROM ended;
 
@@ -223,4 +241,4 @@ SELECT message_id FROM ended;
 SELECT m.message_id
 FROM unnest(%(ids)s::bigint[], %(attempts)s::smallint[]) AS k(message_id, attempt)
 JOIN messages m ON m.message_id = k.message_id AND m.attempt = k.attempt + 1 AND m.status = 'sending'
-WHERE m.marked_at = ANY(%(times)s::timestamptz[]);
+WHERE m.message_id = ANY(%(ids)s::bigint[]) AND m.marked_at = ANY(%(times)s::timestamptz[]);

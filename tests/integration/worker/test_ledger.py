@@ -355,3 +355,28 @@ def test_a_reply_is_kept_to_the_letter_whatever_it_contains(db: Any, database_ur
 
     with_ledger(database_url, work)
     assert message(db, campaign.message_ids[0])["reply"] == reply.replace("\x00", "")
+
+
+def test_a_group_reads_its_own_rows_however_small_the_tables_were_when_it_was_planned(
+    db: Any, database_url: str
+) -> None:
+    db.execute(
+        "VACUUM ANALYZE messages, contacts, campaigns, batches, suppressions"
+    )  # all empty: any plan costs nothing
+    made: list[MadeCampaign] = []
+
+    async def send_two(ledger: Ledger) -> None:
+        await ledger.flush()  # connected, and its plan made
+        made.append(a_sending_campaign(db, an_account(db), 2000))
+        for number in (0, 1):
+            assert await ledger.exchange(None, mark(made[0], number)) == "marked"
+            assert await ledger.exchange(result(made[0].message_ids[number]), None) == "none"
+
+    updated = read = 0
+    with_ledger(database_url, send_two)
+    while updated < 4:  # its connection leaves its counts when it has ended
+        updated, read = db.execute(
+            "SELECT n_tup_upd, seq_tup_read + idx_tup_fetch FROM pg_stat_user_tables WHERE relname = 'messages'"
+        ).fetchone()
+    assert read < 100
+    assert counts(db, made[0]) == {"queued": 1998, "sent": 2}
