@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import psycopg
 import structlog
+from psycopg.sql import SQL, Identifier
 
 from sql import Query, queries
 from worker import metrics
@@ -24,6 +25,11 @@ STALLED_AFTER_S = 15
 RETRY_LEADERSHIP_S = 2.0
 LEADER_SILENCE_MAX_S = 10
 PRUNE_EVERY_S = 60.0
+#: What one import or launch can make a hundred times larger.
+GROWING = (
+    "contacts", "list_contacts", "campaign_contacts", "messages", "batches", "message_contents", "due_messages",
+    "suppressions", "procrastinate_jobs",
+)  # fmt: skip
 _LEADER_LOCK = 7_245_011_904
 
 REPAIRS: tuple[Query, ...] = (
@@ -82,6 +88,17 @@ async def tick(services: WorkerServices) -> None:
     await _each(REPAIRS, lambda query: _repair(services, query))
     for row in await many(services.pool, queries.recovery.finish_campaigns, now=services.now()):
         log.info("sent", campaign_id=row["campaign_id"])
+    await _analyze_outgrown(services)
+
+
+async def _analyze_outgrown(services: WorkerServices) -> None:
+    """Tell the planner of tables that have grown, as autovacuum does, but not a minute later.
+
+    Until then plans are kept that were made for a hundred rows: a batch would read all messages to find its own.
+    """
+    for row in await many(services.pool, queries.recovery.list_outgrown, tables=list(GROWING)):
+        async with services.pool.connection() as conn:
+            await conn.execute(SQL("ANALYZE (SKIP_LOCKED) {}").format(Identifier(row["table_name"])))
 
 
 async def _retry_stalled(services: WorkerServices) -> None:

@@ -280,3 +280,10 @@ DELETE FROM procrastinate_jobs WHERE id IN (
         )
     LIMIT 1000
 );
+
+-- name: list_outgrown :many
+-- Tables of over 20 pages that have twice the pages that the planner was last told of.
+SELECT c.relname AS table_name
+FROM pg_class c
+WHERE c.oid = ANY(%(tables)s::regclass[])
+    AND pg_relation_size(c.oid) / current_setting('block_size')::integer > 2 * greatest(c.relpages, 10);

@@ -115,7 +115,7 @@ class Store:
                 "first_message_id": batch.first, "last_message_id": batch.last, "recipients": len(self.messages),
                 "uncertain_policy": self.policy, "launched_at": EPOCH, "transport": "relay", "subject": "S",
                 "preview_text": "", "html": None, "text_body": "Hi", "from_name": "N", "from_email": "news@sender.test",
-                "reply_to": None, "relay_id": 1,
+                "reply_to": None, "relay_id": 1, "limits": self.launch_list_limits(),
             }
         ]  # fmt: skip
 
@@ -396,5 +396,5 @@ def _elements(text: str) -> list[str]:
 #: Repairs of what these runs do not have: launches, API messages, closings, imports.
 _NOT_HERE = {
     "recovery_redefer_launches", "recovery_redefer_due_messages", "recovery_redefer_closings",
-    "recovery_redefer_imports", "recovery_settle_orphans",
+    "recovery_redefer_imports", "recovery_settle_orphans", "recovery_list_outgrown",
 }  # fmt: skip

@@ -302,3 +302,20 @@ def test_one_repair_that_fails_does_not_stop_the_others(engine: RunEngine) -> No
         assert len(e.jobs("send_due")) == 1
 
     engine(work)
+
+
+def test_the_planner_is_told_of_a_table_that_has_outgrown_what_it_knows(engine: RunEngine) -> None:
+    known = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'contacts'::regclass"
+
+    async def work(e: Engine) -> None:
+        e.do("VACUUM ANALYZE contacts")
+        await tick(e.services)
+        some_contacts(e.db, an_account(e.db), 5000)
+        assert e.value(known) == 0
+        await tick(e.services)
+        assert e.value(known) == 5000
+        some_contacts(e.db, an_account(e.db), 1000)  # not twice as many: autovacuum's to notice, in its own time
+        await tick(e.services)
+        assert e.value(known) == 5000
+
+    engine(work)
