@@ -1,7 +1,8 @@
 -- name: claim :maybe
 -- Take one batch for the job that runs it now, if its campaign is still on under this epoch.
 -- Writes   the batch: status, job, run, lateness of the first claim; the campaign, which its first batch starts.
--- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more.
+-- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more; and `limits`
+--          as the rows of launch.list_limits, NULL when none binds it.
 -- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner. The campaign is locked before the
 -- batch, as by everybody.
 WITH started AS MATERIALIZED (
@@ -33,7 +34,17 @@ claimed AS (
         b.batch_id, b.run, b.account_id, b.campaign_id, b.first_message_id, b.last_message_id, c.recipients,
         c.uncertain_policy, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body, c.sender_id
 )
-SELECT claimed.*, s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
+SELECT
+    claimed.*, s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id,
+    (
+        SELECT jsonb_agg(to_jsonb(l) ORDER BY l.scope, l.limit_id)
+        FROM (
+            SELECT l.limit_id, l.scope, l.max_count, l.window_s
+            FROM limits l
+            WHERE l.account_id = claimed.account_id AND l.max_count > 0
+                AND (l.scope = 'account' OR l.campaign_id = claimed.campaign_id)
+        ) AS l
+    ) AS limits
 FROM claimed
 LEFT JOIN senders s ON s.sender_id = coalesce(
     claimed.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = claimed.account_id AND d.is_default)
@@ -43,7 +54,16 @@ LEFT JOIN senders s ON s.sender_id = coalesce(
 -- What a campaign says, as whom and through what, as `claim` returns it.
 SELECT
     c.account_id, c.campaign_id, c.recipients, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body,
-    s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
+    s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id,
+    (
+        SELECT jsonb_agg(to_jsonb(l) ORDER BY l.scope, l.limit_id)
+        FROM (
+            SELECT l.limit_id, l.scope, l.max_count, l.window_s
+            FROM limits l
+            WHERE l.account_id = c.account_id AND l.max_count > 0
+                AND (l.scope = 'account' OR l.campaign_id = c.campaign_id)
+        ) AS l
+    ) AS limits
 FROM campaigns c
 JOIN accounts a USING (account_id)
 LEFT JOIN senders s ON s.sender_id = coalesce(

@@ -7,7 +7,7 @@ A batch that is claimed under an old epoch, or by somebody else, is left alone: 
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -86,10 +86,10 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
         await _pause(services, batch, "the campaign has no sender any more: choose one and resume")
         return
     # 2. Through which relay, and who is due.
+    limits = _bind(row["limits"], **batch.limit_scope)
     try:
-        relay, limits, rows = await asyncio.gather(
+        relay, rows = await asyncio.gather(
             services.relays.find(account_id=batch.account_id, transport=batch.transport, relay_id=row["relay_id"]),
-            _limits(services, **batch.limit_scope),
             _list_messages(services, batch),
         )
     except RelayPaused as error:
@@ -121,8 +121,8 @@ async def prepare(services: WorkerServices, *, campaign_id: int) -> None:
         row = await maybe(services.pool, queries.batches.find_content, campaign_id=campaign_id)
         if row is None or row["from_email"] is None:
             return
-        for limit in await _limits(
-            services, account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
+        for limit in _bind(
+            row["limits"], account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
         ):
             await services.limiter.free_permits(limit)
         await _content(services, row)
@@ -224,14 +224,20 @@ class _Items(Iterator[Item]):
         )  # fmt: skip
 
 
-async def _limits(services: WorkerServices, *, account_id: int, campaign_id: int, recipients: int) -> list[Limit]:
+async def _limits(services: WorkerServices, batch: Batch) -> list[Limit]:
+    rows = await many(
+        services.pool, queries.launch.list_limits, account_id=batch.account_id, campaign_id=batch.campaign_id
+    )
+    return _bind(rows, **batch.limit_scope)
+
+
+def _bind(rows: Sequence[DictRow] | None, *, account_id: int, campaign_id: int, recipients: int) -> list[Limit]:
     def limit(row: DictRow) -> Limit:
         cap = campaign_ceiling(row["max_count"], scope=row["scope"], recipients=recipients)
         its_campaign_id = campaign_id if row["scope"] == "campaign" else None
         return Limit(row["limit_id"], account_id, its_campaign_id, row["max_count"], row["window_s"], cap)
 
-    rows = await many(services.pool, queries.launch.list_limits, account_id=account_id, campaign_id=campaign_id)
-    return [limit(row) for row in rows]
+    return [limit(row) for row in rows or ()]
 
 
 async def _content(services: WorkerServices, row: DictRow) -> CompiledContent:
@@ -256,7 +262,7 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
         )  # fmt: skip
         if waiting is not None:
             # A limit that was changed before this batch waited has had its resume already: look again at once.
-            is_current = ending.limit in await _limits(services, **batch.limit_scope)
+            is_current = ending.limit in await _limits(services, batch)
             await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s if is_current else 0.0)
         return
     if ending.kind == "refused":
