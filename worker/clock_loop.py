@@ -27,8 +27,8 @@ LEADER_SILENCE_MAX_S = 10
 PRUNE_EVERY_S = 60.0
 #: What one import or launch can make a hundred times larger.
 GROWING = (
-    "contacts", "list_contacts", "campaign_contacts", "messages", "batches", "message_contents", "due_messages",
-    "suppressions", "procrastinate_jobs",
+    "contacts", "list_contacts", "campaign_contacts", "campaigns", "messages", "batches", "message_contents", "due_messages",
+    "attempts", "throughput", "waits", "suppressions", "procrastinate_jobs",
 )  # fmt: skip
 _LEADER_LOCK = 7_245_011_904
 

@@ -33,10 +33,16 @@ class Relays:
 
     async def find(self, *, account_id: int, transport: str, relay_id: int | None) -> RelayPool:
         """The connections for one account's mail. Raises RelayPaused."""
+        row = None
+        if transport != "sandbox":
+            row = await maybe(self._pool, queries.relay_choice.find_relay, account_id=account_id, relay_id=relay_id)
+        return self.choose(row, account_id=account_id, transport=transport)
+
+    def choose(self, row: DictRow | None, *, account_id: int, transport: str) -> RelayPool:
+        """`find`, from a row that has find_relay's columns, or NULLs in their place. Raises RelayPaused."""
         if transport == "sandbox":
             return self._pool_for("sandbox", self._settings.sandbox)
-        row = await maybe(self._pool, queries.relay_choice.find_relay, account_id=account_id, relay_id=relay_id)
-        if row is None:
+        if row is None or row["relay_id"] is None:
             return self._pool_for("installation", self._settings.relay or self._settings.sandbox)
         if row["paused_at"] is not None:
             raise RelayPaused(row["pause_reason"] or "paused")

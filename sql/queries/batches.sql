@@ -1,8 +1,8 @@
 -- name: claim :maybe
 -- Take one batch for the job that runs it now, if its campaign is still on under this epoch.
 -- Writes   the batch: status, job, run, lateness of the first claim; the campaign, which its first batch starts.
--- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more; and `limits`
---          as the rows of launch.list_limits, NULL when none binds it.
+-- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more; its relay, as
+--          relay_choice.find_relay, or NULLs; and `limits` as the rows of launch.list_limits, NULL when none binds it.
 -- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner. The campaign is locked before the
 -- batch, as by everybody.
 WITH started AS MATERIALIZED (
@@ -35,7 +35,8 @@ claimed AS (
         c.uncertain_policy, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body, c.sender_id
 )
 SELECT
-    claimed.*, s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id,
+    claimed.*, s.name AS from_name, s.email AS from_email, s.reply_to,
+    r.relay_id, r.host, r.port, r.tls, r.username, r.password_sealed, r.in_flight, r.paused_at, r.pause_reason, r.updated_at,
     (
         SELECT jsonb_agg(to_jsonb(l) ORDER BY l.scope, l.limit_id)
         FROM (
@@ -48,7 +49,14 @@ SELECT
 FROM claimed
 LEFT JOIN senders s ON s.sender_id = coalesce(
     claimed.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = claimed.account_id AND d.is_default)
-);
+)
+LEFT JOIN LATERAL (
+    SELECT *
+    FROM relays r
+    WHERE r.account_id = claimed.account_id AND (r.relay_id = s.relay_id OR (s.relay_id IS NULL AND r.is_default))
+    ORDER BY r.relay_id
+    LIMIT 1
+) AS r ON true;
 
 -- name: find_content :maybe
 -- What a campaign says, as whom and through what, as `claim` returns it.

@@ -88,10 +88,8 @@ async def run(services: WorkerServices, *, id: int, epoch: int, job_id: int) -> 
     # 2. Through which relay, and who is due.
     limits = _bind(row["limits"], **batch.limit_scope)
     try:
-        relay, rows = await asyncio.gather(
-            services.relays.find(account_id=batch.account_id, transport=batch.transport, relay_id=row["relay_id"]),
-            _list_messages(services, batch),
-        )
+        relay = services.relays.choose(row, account_id=batch.account_id, transport=batch.transport)
+        rows = await _list_messages(services, batch)
     except RelayPaused as error:
         await _pause(services, batch, f"the relay is paused: {error}")
         return

@@ -219,6 +219,9 @@ class _Relays:
     async def find(self, **_: Any) -> RelayPool:
         return self._pool
 
+    def choose(self, _row: object, **_: Any) -> RelayPool:
+        return self._pool
+
 
 class _Contents:
     async def get(self, _key: object, _source: ContentSource) -> CompiledContent:
