@@ -31,7 +31,7 @@ from app.domain.contact import ATTRIBUTES_SIZE_MAX
 from app.settings import load_settings
 from sql import queries
 
-SLICE_ROWS = 20_000
+SLICE_ROWS = 10_000  # of 20,000 the process holds 17 MB more, for nothing
 SLICE_SIZE = 8 * 1024 * 1024  # bytes of JSON, for files whose rows are large
 REJECTS_KEPT_MAX = 100_000  # more say nothing new
 REJECT_SIZE_MAX = 2000  # characters of the raw row
