@@ -68,8 +68,6 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
     # Every second and not after 1, 2, 4, 8 …: a database that is back after five seconds was found after fifteen, when this
     # process had been silent for so long that others took its work.
     AttemptWithBackoff.DELAY_BACKOFF = 1.0
-    arguments = connection_arguments(application_name)
-    arguments["options"] += " -c plan_cache_mode=force_generic_plan"
     return AsyncConnectionPool(
         database_url,
         min_size=min(2, size),
@@ -80,9 +78,9 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         configure=_configure,
         check=_check,
         connection_class=_Connection,
-        # A pool takes its connections in turn, so with psycopg's five, and PostgreSQL's five more, none would have its plans
-        # for long; planning the claim of a batch takes seven times as long as running it.
-        kwargs={**arguments, "prepare_threshold": 1},
+        # A pool takes its connections in turn, so with psycopg's five none would have its plans for long; planning the claim
+        # of a batch takes seven times as long as running it.
+        kwargs={**connection_arguments(application_name), "prepare_threshold": 1},
         open=False,
     )
 

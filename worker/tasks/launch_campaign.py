@@ -28,8 +28,8 @@ async def run(services: WorkerServices, *, id: int, epoch: int) -> None:
         campaign = await maybe(conn, queries.launch.claim_campaign, campaign_id=id, epoch=epoch)
         if campaign is None:
             return
-        # A million rows may take longer than one statement usually should, and want a plan of their own.
-        await conn.execute("SET LOCAL statement_timeout = '30min'; SET LOCAL plan_cache_mode = force_custom_plan")
+        # A million rows may take longer than one statement usually should.
+        await conn.execute("SET LOCAL statement_timeout = '30min'")
         # 2. Audience to messages and batches.
         audience = campaign["audience"] or {}
         import_id = audience.get("import_id") if audience.get("kind") == "import" else None
