@@ -360,9 +360,8 @@ def test_a_reply_is_kept_to_the_letter_whatever_it_contains(db: Any, database_ur
 def test_a_group_reads_its_own_rows_however_small_the_tables_were_when_it_was_planned(
     db: Any, database_url: str
 ) -> None:
-    db.execute(
-        "VACUUM ANALYZE messages, contacts, campaigns, batches, suppressions"
-    )  # all empty: any plan costs nothing
+    # All are empty, so that any plan costs nothing.
+    db.execute("VACUUM ANALYZE messages, contacts, campaigns, batches, suppressions")
     made: list[MadeCampaign] = []
 
     async def send_two(ledger: Ledger) -> None:
