@@ -32,7 +32,7 @@ class Installation:
         self.stack, self.scale = stack, scale
         (self.worker,) = stack.start_workers(1, WORKER_CONCURRENCY=str(CONCURRENCY), RELAYS_ALLOW_PRIVATE="true")
         self.web, self.web_port = stack.start_web()
-        _, self.slow_port = stack.start_proxy(stack.sink_port, round_trip_ms=SLOW_REPLY_MS)
+        _, self.slow_port = stack.start_proxy(stack.sink.port, round_trip_ms=SLOW_REPLY_MS)
         self.worker_before_mb = self.rss_mb(self.worker)
         self.web_before_mb = self.rss_mb(self.web)
 
