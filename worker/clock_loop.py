@@ -30,6 +30,8 @@ GROWING = (
     "contacts", "list_contacts", "campaign_contacts", "campaigns", "messages", "batches", "message_contents", "due_messages",
     "attempts", "throughput", "waits", "suppressions", "procrastinate_jobs",
 )  # fmt: skip
+ANALYZE_MAX_MS = 5000
+_left_to_autovacuum: set[str] = set()
 _LEADER_LOCK = 7_245_011_904
 
 REPAIRS: tuple[Query, ...] = (
@@ -96,9 +98,16 @@ async def _analyze_outgrown(services: WorkerServices) -> None:
 
     Until then plans are kept that were made for a hundred rows: a batch would read all messages to find its own.
     """
-    for row in await many(services.pool, queries.recovery.list_outgrown, tables=list(GROWING)):
-        async with services.pool.connection() as conn:
-            await conn.execute(SQL("ANALYZE (SKIP_LOCKED) {}").format(Identifier(row["table_name"])))
+    tables = [table for table in GROWING if table not in _left_to_autovacuum]
+    for row in await many(services.pool, queries.recovery.list_outgrown, tables=tables):
+        try:
+            async with transaction(services.pool) as conn:
+                await conn.execute(SQL("SET LOCAL statement_timeout = {}").format(ANALYZE_MAX_MS))
+                await conn.execute(SQL("ANALYZE (SKIP_LOCKED) {}").format(Identifier(row["table_name"])))
+        except psycopg.errors.QueryCanceled:
+            # A slow disk: tried again each second, it would keep the repairs waiting.
+            _left_to_autovacuum.add(row["table_name"])
+            log.warning("a table takes too long to analyse: it is left to autovacuum", table=row["table_name"])
 
 
 async def _retry_stalled(services: WorkerServices) -> None:

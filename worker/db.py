@@ -79,7 +79,7 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         check=_check,
         connection_class=_Connection,
         # A pool takes its connections in turn, so with psycopg's five none would have its plans for long; planning the claim
-        # of a batch takes seven times as long as running it.
+        # of a batch takes longer than running it.
         kwargs={**connection_arguments(application_name), "prepare_threshold": 1},
         open=False,
     )

@@ -59,19 +59,10 @@ LEFT JOIN LATERAL (
 ) AS r ON true;
 
 -- name: find_content :maybe
--- What a campaign says, as whom and through what, as `claim` returns it.
+-- What a campaign says and as whom, as `claim` returns it, and through which relay.
 SELECT
     c.account_id, c.campaign_id, c.recipients, c.launched_at, a.transport, c.subject, c.preview_text, c.html, c.text_body,
-    s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id,
-    (
-        SELECT jsonb_agg(to_jsonb(l) ORDER BY l.scope, l.limit_id)
-        FROM (
-            SELECT l.limit_id, l.scope, l.max_count, l.window_s
-            FROM limits l
-            WHERE l.account_id = c.account_id AND l.max_count > 0
-                AND (l.scope = 'account' OR l.campaign_id = c.campaign_id)
-        ) AS l
-    ) AS limits
+    s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
 FROM campaigns c
 JOIN accounts a USING (account_id)
 LEFT JOIN senders s ON s.sender_id = coalesce(

@@ -119,8 +119,8 @@ async def prepare(services: WorkerServices, *, campaign_id: int) -> None:
         row = await maybe(services.pool, queries.batches.find_content, campaign_id=campaign_id)
         if row is None or row["from_email"] is None:
             return
-        for limit in _bind(
-            row["limits"], account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
+        for limit in await _limits(
+            services, account_id=row["account_id"], campaign_id=campaign_id, recipients=row["recipients"] or 0
         ):
             await services.limiter.free_permits(limit)
         await _content(services, row)
@@ -222,11 +222,9 @@ class _Items(Iterator[Item]):
         )  # fmt: skip
 
 
-async def _limits(services: WorkerServices, batch: Batch) -> list[Limit]:
-    rows = await many(
-        services.pool, queries.launch.list_limits, account_id=batch.account_id, campaign_id=batch.campaign_id
-    )
-    return _bind(rows, **batch.limit_scope)
+async def _limits(services: WorkerServices, *, account_id: int, campaign_id: int, recipients: int) -> list[Limit]:
+    rows = await many(services.pool, queries.launch.list_limits, account_id=account_id, campaign_id=campaign_id)
+    return _bind(rows, account_id=account_id, campaign_id=campaign_id, recipients=recipients)
 
 
 def _bind(rows: Sequence[DictRow] | None, *, account_id: int, campaign_id: int, recipients: int) -> list[Limit]:
@@ -260,7 +258,7 @@ async def _put_down(services: WorkerServices, batch: Batch, ending: Ending, rela
         )  # fmt: skip
         if waiting is not None:
             # A limit that was changed before this batch waited has had its resume already: look again at once.
-            is_current = ending.limit in await _limits(services, batch)
+            is_current = ending.limit in await _limits(services, **batch.limit_scope)
             await plan_resume(services, limit_id=ending.limit.limit_id, wait_s=ending.wait_s if is_current else 0.0)
         return
     if ending.kind == "refused":

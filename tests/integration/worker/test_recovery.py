@@ -319,3 +319,20 @@ def test_the_planner_is_told_of_a_table_that_has_outgrown_what_it_knows(engine: 
         assert e.value(known) == 5000
 
     engine(work)
+
+
+def test_a_table_that_takes_too_long_to_analyse_does_not_hold_up_the_repairs(
+    engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clock_loop, "ANALYZE_MAX_MS", 1)
+    monkeypatch.setattr(clock_loop, "_left_to_autovacuum", set())
+
+    async def work(e: Engine) -> None:
+        e.do("VACUUM ANALYZE contacts")
+        some_contacts(e.db, an_account(e.db), 20_000)
+        await tick(e.services)
+        assert "contacts" in clock_loop._left_to_autovacuum
+        await tick(e.services)  # not tried again
+        assert e.value("SELECT reltuples::bigint FROM pg_class WHERE oid = 'contacts'::regclass") == 0
+
+    engine(work)
