@@ -10,6 +10,7 @@ Rows come back as dicts. Only this module builds pools for the web and for comma
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
-from psycopg_pool.base import AttemptWithBackoff
+from psycopg_pool.base import AttemptWithBackoff, BasePool
 
 from app.domain.errors import Unavailable
 from sql import Query
@@ -45,6 +46,19 @@ def _check(conn: Conn) -> None:
         conn.checked_at_s = now_s
 
 
+class _LatestFirst(deque[Any]):
+    append = deque.appendleft
+
+
+def lend_latest_first(pool: BasePool) -> None:
+    """Have a pool, not open yet, lend the connection that came back last, not the one that has rested longest.
+
+    In turn, each of ten has its plans made anew and its PostgreSQL process out of the processor's caches: 162 µs of PostgreSQL
+    for each POST /messages against 132 (`make bench ONLY=api`). The pool has no option for it.
+    """
+    pool._pool = _LatestFirst()
+
+
 def open_pool(
     database_url: str, *, size: int, application_name: str = "mailtide-web", is_behind_pooler: bool = False
 ) -> Pool:
@@ -59,7 +73,7 @@ def open_pool(
         os.environ["PGTZ"] = "UTC"  # libpq has no other way to say it at the start
         session = {"prepare_threshold": None}
     AttemptWithBackoff.DELAY_BACKOFF = 1.0  # look for a database that was away each second: see worker/db.py
-    return ConnectionPool(
+    pool: Pool = ConnectionPool(
         database_url,
         min_size=min(2, size),
         max_size=size,
@@ -74,8 +88,11 @@ def open_pool(
             "connect_timeout": 5,
             **session,
         },
-        open=True,
+        open=False,
     )
+    lend_latest_first(pool)
+    pool.open()
+    return pool
 
 
 @contextmanager

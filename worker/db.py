@@ -19,6 +19,7 @@ from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from psycopg_pool.base import AttemptWithBackoff
 
+from app.db import lend_latest_first
 from sql import Query
 
 AsyncConn = psycopg.AsyncConnection[DictRow]
@@ -68,7 +69,7 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
     # Every second and not after 1, 2, 4, 8 …: a database that is back after five seconds was found after fifteen, when this
     # process had been silent for so long that others took its work.
     AttemptWithBackoff.DELAY_BACKOFF = 1.0
-    return AsyncConnectionPool(
+    pool: AsyncPool = AsyncConnectionPool(
         database_url,
         min_size=min(2, size),
         max_size=size,
@@ -78,11 +79,12 @@ def make_pool(database_url: str, *, size: int, application_name: str) -> AsyncPo
         configure=_configure,
         check=_check,
         connection_class=_Connection,
-        # A pool takes its connections in turn, so with psycopg's five none would have its plans for long; planning the claim
-        # of a batch takes longer than running it.
+        # Sooner than psycopg's five: planning the claim of a batch takes longer than running it.
         kwargs={**connection_arguments(application_name), "prepare_threshold": 1},
         open=False,
     )
+    lend_latest_first(pool)
+    return pool
 
 
 @asynccontextmanager
