@@ -186,7 +186,8 @@ BEGIN
     WITH due AS MATERIALIZED (
         SELECT id, priority
             FROM procrastinate_jobs
-            WHERE status = 'todo' AND scheduled_at <= now()
+            WHERE status = 'todo' AND scheduled_at <= now() + interval '20 ms'
+                AND (queue_name IN ('batches', 'messages') OR scheduled_at <= now())
                 AND (target_queue_names IS NULL OR queue_name = ANY( target_queue_names ))
         UNION ALL
         SELECT id, priority

@@ -19,18 +19,22 @@ from typing import Any
 from procrastinate import JobContext, exceptions, utils
 from procrastinate.worker import Worker
 
+from app.jobs import AHEAD_S, Queue
+
 log = logging.getLogger("mailtide.queue")
 
+# The interval is written into it: of a parameter PostgreSQL's lasting plan cannot know how little it lets through.
 _NEXT_DUE = """
 /* queue.next_due */ SELECT
     (
-        SELECT extract(epoch FROM min(scheduled_at) - clock_timestamp())::float8
+        SELECT extract(epoch FROM min(scheduled_at) - interval '{ahead_s} s' - clock_timestamp())::float8
         FROM procrastinate_jobs
-        WHERE status = 'todo' AND scheduled_at > now() AND queue_name = ANY(%(queues)s::varchar[])
+        WHERE status = 'todo' AND scheduled_at > now() + interval '{ahead_s} s'
+            AND queue_name = ANY(%(queues)s::varchar[])
     ) AS delay_s,
     EXISTS (
         SELECT 1 FROM procrastinate_jobs
-        WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now())
+        WHERE status = 'todo' AND (scheduled_at IS NULL OR scheduled_at <= now() + interval '{ahead_s} s')
             AND queue_name = ANY(%(queues)s::varchar[])
     ) AS is_due
 """
@@ -63,6 +67,8 @@ class PunctualWorker(Worker):
         super().__init__(*args, **kwargs)
         self._wakeups = 0
         self._rearm = asyncio.Event()
+        is_sending = set(self.queues or ()) <= {Queue.BATCHES, Queue.MESSAGES}
+        self._next_due = _NEXT_DUE.format(ahead_s=AHEAD_S if is_sending else 0)
         #: When a slot last became free after all had been taken; monotonic seconds, 0 when never.
         self.slot_freed_at = 0.0
         #: At the last look, ALARM_MAX_S ago at the most, something was due and no slot was free for it.
@@ -133,7 +139,7 @@ class PunctualWorker(Worker):
 
     async def _next_delay_s(self) -> float | None:
         try:
-            row = await self.app.connector.execute_query_one_async(_NEXT_DUE, queues=list(self.queues or ()))
+            row = await self.app.connector.execute_query_one_async(self._next_due, queues=list(self.queues or ()))
         except exceptions.ConnectorException:
             return None
         self.has_waiting = row["is_due"] and len(self._running_jobs) >= self.concurrency

@@ -46,6 +46,7 @@ STOPPED = "its campaign was paused or cancelled first"
 #: A campaign may take weeks under its limits; what ends a message's tries is how long its own recipient has refused it.
 #: With the steps of `next_try`, the 13th such failure is 72 h after the first.
 NO_DEADLINE = datetime.max.replace(tzinfo=UTC)
+AT_ONCE = datetime.min.replace(tzinfo=UTC)
 CAMPAIGN_BURNED_MAX = 13
 
 # How often the relay may refuse us in a row, with nothing accepted in between, before we take it that it means us.
@@ -123,6 +124,7 @@ class Run:
         lease: Lease,
         refusals: Refusals,
         how_many: Callable[[], int],
+        not_before: datetime = AT_ONCE,
     ) -> None:
         self._services = services
         self._items = items
@@ -134,6 +136,7 @@ class Run:
         self._refusals = refusals
         self._unsubscribe_base = f"{services.settings.public_url}/u/"
         self._how_many = how_many  # messages that are still to be taken: no more permits than that
+        self._not_before = not_before  # nothing is marked before this instant
         self._permits = PERMITS_FIRST
         self._ending: Ending | None = None
         self._is_overtaken = False
@@ -208,6 +211,7 @@ class Run:
                 taking = []
                 if not self._is_overtaken:
                     await self._prepare_some(connection, free, taking)
+                    await self._until_due()
                 is_last = not taking
                 taking = await self._exchange_some(answered, taking)
                 answered = []
@@ -324,6 +328,7 @@ class Run:
         """Mark the first message and, with PIPELINING, the one after it: one commit for both."""
         wanted = self._taking = []
         await self._prepare_some(connection, 2 if connection.pipelining else 1, wanted)
+        await self._until_due()
         taken = await self._exchange_some([], wanted)
         if self._is_stopped:
             await self._give_up(taken, STOPPED)
@@ -332,6 +337,16 @@ class Run:
         if not taken:  # suppressed, or the campaign is stopped
             return await self._take(None, connection), None
         return taken[0], taken[1] if len(taken) > 1 else None
+
+    async def _until_due(self) -> None:
+        """Wait for the instant that this run is for. The event loop's timers know milliseconds only, and may end too soon."""
+        wait_s = self._seconds_until_due()
+        while wait_s > 0.0:
+            await asyncio.sleep(wait_s)
+            wait_s = self._seconds_until_due()
+
+    def _seconds_until_due(self) -> float:
+        return (self._not_before - self._services.now()).total_seconds()
 
     async def _take(self, result: Result | None, connection: SmtpConnection) -> Outgoing | None:
         """Record `result`, and mark the next message. None when there is none to send: see `_ending`."""
@@ -389,7 +404,7 @@ class Run:
         self._rendered.append((made, time.monotonic()))
 
     def _render(self, item: Item, connection: SmtpConnection) -> Outgoing | Unsent:
-        now = self._services.now()
+        now = max(self._services.now(), self._not_before)  # made a little ahead, its Date is its time's
         if now >= item.deadline:
             return Unsent(item.message_id, item.attempt, "expired", "its deadline passed before it could be sent")
         unsubscribe_url = None

@@ -1,13 +1,14 @@
 -- name: claim :maybe
 -- Take one batch for the job that runs it now, if its campaign is still on under this epoch.
--- Writes   the batch: status, job, run, lateness of the first claim; the campaign, which its first batch starts.
+-- Writes   the batch: status, job, run, lateness of the first claim; the campaign, which its first batch starts. Claimed a
+--          moment ahead, both start when they are due.
 -- Returns  with it what it says and as whom: the sender's columns are NULL when the campaign has none any more; its relay, as
 --          relay_choice.find_relay, or NULLs; and `limits` as the rows of launch.list_limits, NULL when none binds it.
 -- Safe with many workers: the status is checked by the UPDATE, so a batch has one owner. The campaign is locked before the
 -- batch, as by everybody.
 WITH started AS MATERIALIZED (
     UPDATE campaigns c
-    SET status = 'sending', started_at = coalesce(c.started_at, %(now)s)
+    SET status = 'sending', started_at = coalesce(c.started_at, greatest(b.due_at, %(now)s))
     FROM batches b
     WHERE b.batch_id = %(batch_id)s AND b.status = 'queued' AND b.due_at <= %(now)s::timestamptz + interval '1 s'
         AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
@@ -17,7 +18,7 @@ WITH started AS MATERIALIZED (
 claimed AS (
     UPDATE batches b
     SET status = 'running', job_id = %(job_id)s, run = b.run + 1,
-        started_at = coalesce(b.started_at, %(now)s),
+        started_at = coalesce(b.started_at, greatest(b.due_at, %(now)s)),
         lateness_ms = coalesce(b.lateness_ms, greatest(0, least(
             2000000000,
             1000 * extract(epoch FROM %(now)s::timestamptz - greatest(b.due_at, %(free_since)s::timestamptz))
@@ -26,7 +27,7 @@ claimed AS (
     JOIN accounts a USING (account_id)
     WHERE (SELECT count(*) FROM started) >= 0
         AND b.batch_id = %(batch_id)s AND b.status = 'queued'
-        -- The queue woke us by the database's clock, which ours follows to some milliseconds only.
+        -- The queue woke us a moment ahead, by the database's clock, which ours follows to some milliseconds only.
         AND b.due_at <= %(now)s::timestamptz + interval '1 s'
         AND c.campaign_id = b.campaign_id AND c.epoch = %(epoch)s
         AND (c.status = 'sending' OR (c.status = 'scheduled' AND c.materialised_at IS NOT NULL))

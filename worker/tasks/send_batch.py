@@ -1,6 +1,8 @@
 """Send one batch of a campaign, on one connection.
 
-    claim -> messages that may go now -> one Run -> put the batch down: done, due again, or waiting on a limit
+    claim -> messages that may go -> one Run -> put the batch down: done, due again, or waiting on a limit
+
+The job comes a moment before the batch's time, so that at the instant only the first mark is left to be made.
 
 A batch that is claimed under an old epoch, or by somebody else, is left alone: the job was only a wake-up.
 """
@@ -18,12 +20,13 @@ from psycopg.rows import DictRow
 
 from app.content.compiled import CompiledContent, ContentSource
 from app.domain.limits import campaign_ceiling
+from app.jobs import AHEAD_S
 from sql import queries
 from worker.contents import list_id_domain
 from worker.db import count, many, maybe, one
 from worker.limiter import Limit, LimiterDown
 from worker.relays import RelayPaused
-from worker.sending import NO_DEADLINE, Ending, Item, Refusals, Run
+from worker.sending import AT_ONCE, NO_DEADLINE, Ending, Item, Refusals, Run
 from worker.services import WorkerServices
 from worker.smtp.connection import RelayUnavailable
 from worker.smtp.pool import RelayPool
@@ -139,8 +142,9 @@ def _batch(row: DictRow, *, job_id: int, epoch: int) -> Batch:
     )  # fmt: skip
 
 
-async def _list_messages(services: WorkerServices, batch: Batch) -> list[DictRow]:
-    return await many(services.pool, queries.batches.list_messages, until=services.now(), **batch.extent)
+async def _list_messages(services: WorkerServices, batch: Batch, *, until: datetime | None = None) -> list[DictRow]:
+    until = until or services.now()
+    return await many(services.pool, queries.batches.list_messages, until=until, **batch.extent)
 
 
 async def _send(
@@ -149,15 +153,11 @@ async def _send(
 ) -> Ending:  # fmt: skip
     """Send `rows`, and what becomes due meanwhile."""
     turn = _Turn(services)
+    not_before = AT_ONCE
     while True:
-        if not rows:
-            slot = await one(services.pool, queries.batches.find_next_slot, **batch.extent)
-            wait_s = _seconds_until(services, slot["next_at"])
-            if wait_s is None or wait_s > LINGER_S or services.stopping.is_set():
-                return Ending("done")
-            await asyncio.sleep(wait_s)
-        else:
-            ending = await _send_rows(services, batch, _Items(services, rows, content, turn), relay, limits)
+        if rows:
+            items = _Items(services, rows, content, turn)
+            ending = await _send_rows(services, batch, items, relay, limits, not_before)
             if ending.kind != "done":
                 return ending
             if turn.is_over():
@@ -166,16 +166,26 @@ async def _send(
                     now=services.now(),
                 )  # fmt: skip
                 return ending
-        rows = await _list_messages(services, batch)
+            not_before = AT_ONCE
+            rows = await _list_messages(services, batch)
+        else:
+            slot = await one(services.pool, queries.batches.find_next_slot, **batch.extent)
+            wait_s = _seconds_until(services, slot["next_at"])
+            if wait_s is None or wait_s > LINGER_S or services.stopping.is_set():
+                return Ending("done")
+            not_before = slot["next_at"]
+            await asyncio.sleep(max(0.0, wait_s - AHEAD_S))
+            rows = await _list_messages(services, batch, until=not_before)
 
 
 async def _send_rows(
-    services: WorkerServices, batch: Batch, items: "_Items", relay: RelayPool, limits: list[Limit]
-) -> Ending:
+    services: WorkerServices, batch: Batch, items: "_Items", relay: RelayPool, limits: list[Limit],
+    not_before: datetime,
+) -> Ending:  # fmt: skip
     run = Run(
         services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
         account_id=batch.account_id, lease=services.limiter.new_lease(limits),
-        refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many,
+        refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many, not_before=not_before,
     )  # fmt: skip
     return await run.send_through(relay)
 

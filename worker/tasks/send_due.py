@@ -1,9 +1,9 @@
 """Send an account's API messages that are due, from the beginning of a five-second bucket until its end.
 
 A burst of single messages makes one job for each account and bucket. The job lingers: it looks for due messages every few
-hundredths of a second, and sends each at its instant. At the end it takes its wake-up away, so that whoever writes a
-message from then on makes a new one, and then sends on until nothing is due: what was written in between, and what the
-bucket was too short for.
+hundredths of a second, takes each a moment ahead, and sends it at its instant. At the end it takes its wake-up away, so
+that whoever writes a message from then on makes a new one, and then sends on until nothing is due: what was written in
+between, and what the bucket was too short for.
 """
 
 import asyncio
@@ -15,12 +15,13 @@ from psycopg.rows import DictRow
 
 from app.content.compiled import CompiledContent, ContentSource
 from app.domain.schedule import WAKEUP_BUCKET_S
+from app.jobs import AHEAD_S
 from sql import queries
 from worker.db import count, many, maybe, one
 from worker.ledger import Unsent
 from worker.limiter import Lease, Limit
 from worker.relays import RelayPaused
-from worker.sending import Ending, Item, Refusals, Run
+from worker.sending import AT_ONCE, Ending, Item, Refusals, Run
 from worker.services import WorkerServices
 from worker.smtp.pool import RelayPool
 
@@ -68,14 +69,18 @@ class _Turn:
             services.pool, queries.due.count_due, account_id=self._account_id, until=services.now(),
             bucket_end=bucket_end, at_most=CLAIM_MAX,
         )  # fmt: skip
+        not_before = AT_ONCE
         if not state["due"]:
-            pause_s = LOOK_EVERY_S
-            if state["next_at"] is not None:
-                pause_s = min(pause_s, max(0.0, (state["next_at"] - services.now()).total_seconds()))
-            await asyncio.sleep(pause_s)
-            return True
-        rows = await self._claim()
-        return not rows or await self._send_rows(rows)
+            if state["next_at"] is None:
+                await asyncio.sleep(LOOK_EVERY_S)
+                return True
+            wait_s = (state["next_at"] - services.now()).total_seconds()
+            if wait_s > AHEAD_S:
+                await asyncio.sleep(min(LOOK_EVERY_S, wait_s - AHEAD_S))
+                return True
+            not_before = state["next_at"]
+        rows = await self._claim(not_before)
+        return not rows or await self._send_rows(rows, not_before)
 
     async def send_backlog(self) -> None:
         """Send until nothing is due any more, or something keeps us."""
@@ -93,27 +98,30 @@ class _Turn:
         """Make sure that a job comes back for what was put back; at once when this process is asked to stop."""
         at = self._services.now() if self._services.stopping.is_set() else self._come_back_at
         if at is not None:
+            # Its messages are due already, so the job need not come ahead.
+            at += timedelta(seconds=AHEAD_S)
             await maybe(self._services.pool, queries.due.wake_account, account_id=self._account_id, at=at)
 
     def _come_back(self, wait_s: float) -> None:
         at = self._services.now() + timedelta(seconds=wait_s)
         self._come_back_at = at if self._come_back_at is None else min(at, self._come_back_at)
 
-    async def _claim(self) -> list[DictRow]:
+    async def _claim(self, until: datetime = AT_ONCE) -> list[DictRow]:
         now = self._services.now()
         return await many(
-            self._services.pool, queries.due.claim, account_id=self._account_id, job_id=self._job_id, until=now, now=now,
-            at_most=CLAIM_MAX,
+            self._services.pool, queries.due.claim, account_id=self._account_id, job_id=self._job_id,
+            until=max(until, now), now=now, at_most=CLAIM_MAX,
         )  # fmt: skip
 
-    async def _send_rows(self, rows: list[DictRow]) -> bool:
+    async def _send_rows(self, rows: list[DictRow], not_before: datetime = AT_ONCE) -> bool:
         """Send what was claimed, on as many connections as it is worth. Rows of one relay at a time."""
         goes_on = True
         for relay_id in dict.fromkeys(row["relay_id"] for row in rows):
-            goes_on &= await self._send_through(relay_id, [row for row in rows if row["relay_id"] == relay_id])
+            of_relay = [row for row in rows if row["relay_id"] == relay_id]
+            goes_on &= await self._send_through(relay_id, of_relay, not_before)
         return goes_on
 
-    async def _send_through(self, relay_id: int | None, rows: list[DictRow]) -> bool:
+    async def _send_through(self, relay_id: int | None, rows: list[DictRow], not_before: datetime) -> bool:
         services = self._services
         try:
             relay = await services.relays.find(
@@ -126,7 +134,7 @@ class _Turn:
         limits = await self._limits()
         connections = min(services.settings.worker_concurrency, 1 + len(rows) // PER_CONNECTION)
         ended = await asyncio.gather(
-            *(self._send_on(relay, items, limits) for _ in range(connections)), return_exceptions=True
+            *(self._send_on(relay, items, limits, not_before) for _ in range(connections)), return_exceptions=True
         )
         # Only now, when none of them is sending any more: after the job's end its messages may be another's.
         for failure in ended:
@@ -134,12 +142,12 @@ class _Turn:
                 raise failure
         return await self._settle([each for each in ended if isinstance(each, Ending)], relay, rows)
 
-    async def _send_on(self, relay: RelayPool, items: "_Items", limits: list[Limit]) -> Ending:
+    async def _send_on(self, relay: RelayPool, items: "_Items", limits: list[Limit], not_before: datetime) -> Ending:
         services = self._services
         lease: Lease = services.limiter.new_lease(limits)
         run = Run(
             services, items, kind="api", epoch=0, resend_uncertain=True, account_id=self._account_id, lease=lease,
-            refusals=_refusals.setdefault(self._account_id, Refusals()), how_many=items.how_many,
+            refusals=_refusals.setdefault(self._account_id, Refusals()), how_many=items.how_many, not_before=not_before,
         )  # fmt: skip
         return await run.send_through(relay)
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import timedelta
+from email.parser import BytesParser
+from email.policy import default
 from typing import Any
 
 import pytest
@@ -74,6 +76,26 @@ def test_a_batch_is_sent_and_done_and_its_campaign_with_it(engine: RunEngine) ->
         # The same job once more, as after a lost acknowledgement.
         await send(e, made)
         assert len(e.arrivals()) == 6
+
+    engine(work)
+
+
+def test_a_batch_that_is_claimed_ahead_sends_nothing_before_its_instant(engine: RunEngine) -> None:
+    """Not by its marks, not by the Date of its messages; and its campaign starts when it is due."""
+
+    async def work(e: Engine) -> None:
+        made = queued_campaign(e)
+        at = e.services.now() + timedelta(seconds=send_batch.LINGER_S * 0.8)
+        e.do("UPDATE messages SET send_after = %s", at)
+        e.do("UPDATE batches SET due_at = %s", at)
+        e.do("UPDATE campaigns SET status = 'scheduled', started_at = NULL, scheduled_at = %s", at)
+        await send(e, made)
+        assert len(e.arrivals()) == 6
+        assert e.value("SELECT min(marked_at) FROM messages") >= at
+        assert e.value("SELECT started_at FROM campaigns") >= at
+        assert batch(e)["started_at"] >= at
+        dates = [BytesParser(policy=default).parsebytes(row["raw"])["Date"] for row in e.rows("SELECT raw FROM inbox")]
+        assert min(date.datetime for date in dates) >= at.replace(microsecond=0)
 
     engine(work)
 

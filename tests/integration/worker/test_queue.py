@@ -17,6 +17,7 @@ from procrastinate import exceptions
 from procrastinate.worker import Worker
 from psycopg.rows import dict_row
 
+from app.jobs import AHEAD_S, Queue
 from tests.integration.worker.conftest import Opened
 from worker import queue as queue_module
 from worker.db import AsyncConn, AsyncPool
@@ -364,3 +365,20 @@ def test_a_fetch_looks_at_what_is_due_however_much_waits_in_the_future(database_
                 assert conn.execute(fetch, (worker_id,)).fetchone() == ({"n": number},), "by priority"
                 (after,) = conn.execute(touched).fetchone() or ()
             assert after - before < 500
+
+
+@pytest.mark.parametrize("queue", list(Queue))
+def test_jobs_that_send_are_given_a_moment_ahead_and_all_others_at_their_time(database_url: str, queue: Queue) -> None:
+    """In one transaction, in which now() stands still."""
+    sends = queue in (Queue.BATCHES, Queue.MESSAGES)
+    with psycopg.connect(database_url) as conn:
+        (worker_id,) = conn.execute("INSERT INTO procrastinate_workers DEFAULT VALUES RETURNING id").fetchone() or ()
+        for number, ahead_s in enumerate((AHEAD_S, AHEAD_S + 0.001)):
+            conn.execute(
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, args, scheduled_at)"
+                " SELECT %s, 'note', jsonb_build_object('n', %s::integer), now() + %s::float8 * interval '1 s'",
+                (queue, number, ahead_s),
+            )
+        fetch = "SELECT (procrastinate_fetch_job_v2(ARRAY[%s]::varchar[], %s)).args"
+        given = [conn.execute(fetch, (queue, worker_id)).fetchone() for _ in range(2)]
+    assert given == [({"n": 0},) if sends else (None,), (None,)]
