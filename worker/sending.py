@@ -1,19 +1,20 @@
 """Send a run of messages on one connection: permit -> mark -> SMTP -> result, one round trip and one commit for each.
 
-    current     marked, and (with PIPELINING) its envelope already accepted
-    ahead       marked; its envelope leaves in the same write as current's body
+    marked    a queue: they may go. The envelope of its first leaves in the same write as the body of the one before it
 
-    deliver(current, ahead) -> result -> ledger.exchange(result, mark of the one after ahead) -> …
+    deliver(current, the first of marked) -> result -> ledger.exchange(result, mark of the next) -> marked …
 
 The next body leaves only after the exchange: so when this process is killed at any point, at most one message of the
-connection may have been accepted without a record, and at most two are marked. `_send_in_flight` has its own bound.
+connection may have been accepted without a record, and at most two are marked. For a relay that may have more in doubt
+(`records_behind`) the next body leaves while the exchange is under way: twice as many of both. `_send_in_flight` has its own
+bound.
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -72,6 +73,13 @@ class Outgoing(NamedTuple):
     item: Item
     envelope: Envelope
     data: bytes
+
+
+class _Coming(NamedTuple):
+    """An exchange under way, with the message whose mark it asks for."""
+
+    outgoing: Outgoing | None
+    answer: asyncio.Future[MarkAnswer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,35 +169,44 @@ class Run:
         if connection.in_flight_max > 1:
             return await self._send_in_flight(connection)
         current: Outgoing | None = None
-        ahead: Outgoing | None = None
+        marked: deque[Outgoing] = deque()
+        coming: _Coming | None = None
         try:
-            current, ahead = await self._take_first(connection)
-            while current is not None:
-                if connection.pipelining and ahead is None:
-                    ahead = await self._take(None, connection)
+            marked.extend(await self._take_first(connection))
+            while marked:
+                current = marked.popleft()
+                if connection.pipelining and not marked:
+                    marked.extend(await self._arrived(coming) or await self._take(None, connection))
+                    coming = None
                 if not self._lease.is_valid():
-                    await self._give_up([current, ahead], "its permit ran out before it could be sent")
+                    marked.extend(await self._arrived(coming))
+                    await self._give_up([current, *marked], "its permit ran out before it could be sent")
                     connection.drop_ahead()
                     return Ending("relay", wait_s=0.0)
                 delivery = await connection.deliver(
-                    current.envelope, current.data, ahead=ahead.envelope if ahead is not None else None,
+                    current.envelope, current.data, ahead=marked[0].envelope if marked else None,
                     may_send=self._lease.is_valid,
                 )  # fmt: skip
                 result = self._judge(current.item, delivery)
                 current = None
+                marked.extend(await self._arrived(coming))
+                coming = None
                 if not connection.usable:
                     await self._exchange(result)
-                    await self._give_up([ahead], delivery.reason or "the connection ended")
+                    await self._give_up(marked, delivery.reason or "the connection ended")
                     return self._ending or Ending("relay", reason=connection.why)
-                taken = await self._take(result, connection)
+                if connection.records_behind and marked:
+                    coming = await self._take_behind(result, connection)
+                else:
+                    marked.extend(await self._take(result, connection))
                 if self._is_overtaken or self._is_stopped:
                     # Marked before the pause or cancel, but its body has not left: it need not go.
+                    marked.extend(await self._arrived(coming))
                     connection.drop_ahead()
-                    await self._give_up([ahead], OVERTAKEN if self._is_overtaken else STOPPED)
+                    await self._give_up(marked, OVERTAKEN if self._is_overtaken else STOPPED)
                     break
-                current, ahead = (taken, None) if ahead is None else (ahead, taken)
         except asyncio.CancelledError:
-            self._record_interruption(current, ahead, connection)
+            self._record_interruption(current, marked, connection)
             raise
         finally:
             await self._services.limiter.settle(self._lease)
@@ -304,7 +321,7 @@ class Run:
         return self._ending is not None and self._ending.kind == "stopped"
 
     def _record_interruption(
-        self, current: Outgoing | None, ahead: Outgoing | None, connection: SmtpConnection
+        self, current: Outgoing | None, marked: Iterable[Outgoing], connection: SmtpConnection
     ) -> None:
         """This process ends before its relay has answered: record what is known, instead of leaving it to be guessed.
 
@@ -313,7 +330,7 @@ class Run:
         if current is not None and connection.interrupted is not None:
             self._services.ledger.record(self._judge(current.item, connection.interrupted))
             current = None
-        self._record_not_sent(current, ahead, *self._taking)
+        self._record_not_sent(current, *marked, *self._taking)
 
     def _record_not_sent(self, *marked: Outgoing | None) -> None:
         """Nothing of these has left, whether or not their marks were given."""
@@ -324,19 +341,18 @@ class Run:
 
     # -- before the wire --
 
-    async def _take_first(self, connection: SmtpConnection) -> tuple[Outgoing | None, Outgoing | None]:
-        """Mark the first message and, with PIPELINING, the one after it: one commit for both."""
+    async def _take_first(self, connection: SmtpConnection) -> list[Outgoing]:
+        """Mark the first messages, with PIPELINING those that follow it closely, too: one commit for all."""
         wanted = self._taking = []
-        await self._prepare_some(connection, 2 if connection.pipelining else 1, wanted)
+        depth = 3 if connection.records_behind else 2 if connection.pipelining else 1
+        await self._prepare_some(connection, depth, wanted)
         await self._until_due()
         taken = await self._exchange_some([], wanted)
         if self._is_stopped:
             await self._give_up(taken, STOPPED)
             taken = []
         self._taking = []
-        if not taken:  # suppressed, or the campaign is stopped
-            return await self._take(None, connection), None
-        return taken[0], taken[1] if len(taken) > 1 else None
+        return taken or await self._take(None, connection)  # suppressed, or the campaign is stopped
 
     async def _until_due(self) -> None:
         """Wait for the instant that this run is for. The event loop's timers know milliseconds only, and may end too soon."""
@@ -348,25 +364,38 @@ class Run:
     def _seconds_until_due(self) -> float:
         return (self._not_before - self._services.now()).total_seconds()
 
-    async def _take(self, result: Result | None, connection: SmtpConnection) -> Outgoing | None:
-        """Record `result`, and mark the next message. None when there is none to send: see `_ending`."""
+    async def _take(self, result: Result | None, connection: SmtpConnection) -> list[Outgoing]:
+        """Record `result`, and mark the next message: that one, or none when there is none to send: see `_ending`."""
         while True:
-            outgoing = await self._prepare(connection)
-            if outgoing is None:
-                if result is not None:
-                    await self._exchange(result)
-                return None
-            self._taking = [outgoing]
-            answer = await self._exchange(result, self._mark(outgoing))
-            self._taking, result = [], None
-            if answer == "marked":
-                return outgoing
-            if answer == "overtaken_marked":
-                await self._give_up([outgoing], OVERTAKEN)
-                return None
+            coming = await self._take_behind(result, connection)
+            taken = await self._arrived(coming)
+            if taken or coming is None or coming.outgoing is None or self._is_overtaken or self._is_stopped:
+                return taken
+            result = None
+
+    async def _take_behind(self, result: Result | None, connection: SmtpConnection) -> "_Coming | None":
+        """`_take`, to be waited for with `_arrived`. A mark that is refused brings no other."""
+        outgoing = await self._prepare(connection)
+        if outgoing is None:
+            return _Coming(None, self._services.ledger.hand_over(result, None)) if result is not None else None
+        self._taking = [outgoing]
+        return _Coming(outgoing, self._services.ledger.hand_over(result, self._mark(outgoing), self._meanwhile))
+
+    async def _arrived(self, coming: "_Coming | None") -> list[Outgoing]:
+        """The message whose mark was asked for, if it was given."""
+        if coming is None:
+            return []
+        answer = self._heed(await coming.answer)
+        outgoing, self._taking = coming.outgoing, []
+        if outgoing is None:
+            return []
+        if answer == "marked":
+            return [outgoing]
+        if answer == "overtaken_marked":
+            await self._give_up([outgoing], OVERTAKEN)
+        else:
             self._note_refused_mark(answer)
-            if answer == "overtaken" or self._is_stopped:
-                return None
+        return []
 
     async def _prepare(self, connection: SmtpConnection) -> Outgoing | None:
         """The next message that can be made, with a permit for it."""
@@ -520,17 +549,14 @@ class Run:
             is_api=self._kind == "api",
         )
 
-    async def _give_up(self, marked: Sequence[Outgoing | None], reason: str) -> None:
+    async def _give_up(self, marked: Iterable[Outgoing], reason: str) -> None:
         """Take marks back: these messages certainly were not sent."""
         for outgoing in marked:
-            if outgoing is not None:
-                self._lease.open -= 1
-                await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
+            self._lease.open -= 1
+            await self._exchange(self._result(outgoing.item, "queued", "not_sent", reason))
 
-    async def _exchange(self, result: Result | None, mark: Mark | None = None) -> MarkAnswer:
-        return self._heed(
-            await self._services.ledger.exchange(result, mark, self._meanwhile if mark is not None else None)
-        )
+    async def _exchange(self, result: Result) -> None:
+        self._heed(await self._services.ledger.exchange(result, None))
 
     def _heed(self, answer: MarkAnswer) -> MarkAnswer:
         if answer in ("overtaken", "overtaken_marked"):

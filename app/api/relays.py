@@ -42,8 +42,9 @@ class RelayFields(Input):
         1,
         ge=1,
         le=50,
-        description="Messages under way at once on one connection, where the server offers CHUNKING. Faster over a "
-        "distance; after a crash so many of them may be in doubt.",
+        description="After a crash so many messages of one connection may be in doubt. So many are under way at once where "
+        "the server offers CHUNKING; elsewhere, from 4 on, one is on its way while the one before it is being recorded. "
+        "Faster over a distance.",
     )
 
 

@@ -11,7 +11,7 @@ from tests.bench.stack import Stack, running_stack
 
 DEFAULT_N = 2_500  # a batch for each connection
 CONNECTIONS = 5
-IN_FLIGHT = 16  # messages on a connection, where CHUNKING is offered
+IN_FLIGHT = 16  # messages of a connection that may be in doubt; under way at once where CHUNKING is offered
 ROUND_TRIP_MS = 20.0
 SINK_RATIO_AT_LEAST = 2
 POSTFIX_RATIO_AT_LEAST = 10  # with CHUNKING, which it offers
@@ -20,16 +20,13 @@ POSTFIX_RATIO_AT_LEAST = 10  # with CHUNKING, which it offers
 def run(options: Options) -> Lines:
     count = options.size(DEFAULT_N)
     with running_stack() as stack:
-        over_sink = Setup(processes=1, connections=CONNECTIONS)
-        yield from _measure(
-            stack, stack.sink.port, stack.sink.name, count, options.repeats, over_sink, SINK_RATIO_AT_LEAST
-        )
+        setup = Setup(processes=1, connections=CONNECTIONS, in_flight=IN_FLIGHT)
+        yield from _measure(stack, stack.sink.port, stack.sink.name, count, options.repeats, setup, SINK_RATIO_AT_LEAST)
         if not postfix.is_available():
             say("latency: no Postfix here (Debian's package postfix, and root): that part is left out")
             return
         with postfix.running_postfix() as port:
-            chunked = Setup(processes=1, connections=CONNECTIONS, in_flight=IN_FLIGHT)
-            yield from _measure(stack, port, "postfix", count, options.repeats, chunked, POSTFIX_RATIO_AT_LEAST)
+            yield from _measure(stack, port, "postfix", count, options.repeats, setup, POSTFIX_RATIO_AT_LEAST)
 
 
 def _measure(

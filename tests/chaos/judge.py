@@ -80,7 +80,8 @@ class Faults:
 
     ends: int = 0  # of a worker under way: killed, frozen or cut off until it was given up, ended by itself
     connections: int = 0  # to the relay, at most, for each worker
-    in_flight: int = 1  # messages under way on one connection, at most
+    in_flight: int = 1  # messages of one connection that the relay may have accepted and nobody has recorded, at most
+    marked: int = 2  # messages of one connection that are marked and not recorded, at most
     replies_lost: int = 0  # the relay accepted and the answer may not have arrived
     bodies_cut: int = 0  # the relay did not accept, and the sender, who had written it all, cannot know
 
@@ -189,8 +190,7 @@ def _judge_doubts(facts: Facts, verdict: Verdict) -> None:
     faults = facts.faults
     verdict.uncertain = sum(row.doubts for row in facts.rows)
     by_crash = sum(row.crash_doubts for row in facts.rows)
-    marked = max(2, faults.in_flight)  # of one in flight at a time the next is marked, too
-    crash_max = marked * faults.ends * faults.connections
+    crash_max = faults.marked * faults.ends * faults.connections
     verdict.uncertain_max = crash_max + faults.in_flight * (faults.replies_lost + faults.bodies_cut)
     if by_crash > crash_max:
         verdict.breaches.append(f"I2: {by_crash} in doubt after the end of a worker, at most {crash_max} allowed")

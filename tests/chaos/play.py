@@ -152,8 +152,9 @@ class Round:
             return int(after.get(what, 0) - before.get(what, 0))
 
         lost = happened("replies_lost") + self._risky + stack.struck - struck
-        in_flight = max(IN_FLIGHT) if plan.chunking else 1
-        faults = Faults(self._ends, CONNECTIONS, in_flight, lost, happened("cut_bodies"))
+        # Without CHUNKING one is on the wire and the record of one is on its way, and the two after them may be marked.
+        in_flight, marked = (max(IN_FLIGHT), max(IN_FLIGHT)) if plan.chunking else (2, 4)
+        faults = Faults(self._ends, CONNECTIONS, in_flight, marked, lost, happened("cut_bodies"))
         posts = self._posts(ids)
         verdict = judge(
             Facts(

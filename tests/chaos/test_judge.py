@@ -163,12 +163,12 @@ def test_slow_recovery_and_what_the_doctor_found_are_breaches() -> None:
     assert named(of([ROW], [ACCEPT], ill=["I7: counters differ"])) == {"I7"}
 
 
-def test_messages_in_flight_widen_the_bounds_of_a_kill_by_as_many() -> None:
+def test_messages_marked_widen_the_bounds_of_a_kill_by_as_many() -> None:
     rows = [
         row(message_id=n, recipient=f"p{n}@x.test", status="uncertain", doubts=1, crash_doubts=1, resends=False)
         for n in range(13)
     ]
-    kill = Faults(ends=1, connections=4, in_flight=3)
+    kill = Faults(ends=1, connections=4, marked=3)
     assert of(rows[:12], [], faults=kill).breaches == []
     assert named(of(rows, [], faults=kill)) == {"I2"}
 

@@ -34,6 +34,10 @@ _ONE_WRITE_SIZE_MAX = 16_384
 _PIECE_SIZE = 262_144  # bytes of a long body in one write, each of which may take `block_s`
 _QUIT_TIMEOUT_S = 2.0
 
+#: Where the relay may have so many messages in doubt and does not offer CHUNKING, `records_behind`: one is on the wire, the record of
+#: the one before it is on its way, and two more may be marked.
+BEHIND_IN_FLIGHT = 4
+
 State = Literal["replied", "not_sent", "uncertain"]
 
 # Where the end of the data is: not written yet; written last, so that it is here as long as the wire holds bytes; or
@@ -82,6 +86,8 @@ class SmtpConnection:
         connection = cls(wire, offered, timeouts)
         if offered.chunking and offered.pipelining:
             connection.in_flight_max = address.in_flight
+        elif offered.pipelining:
+            connection.records_behind = address.in_flight >= BEHIND_IN_FLIGHT
         return connection
 
     def __init__(self, wire: Wire, offered: Extensions, timeouts: Timeouts) -> None:
@@ -92,6 +98,7 @@ class SmtpConnection:
         self.size_max = offered.size_max
         self.chunking = offered.chunking
         self.in_flight_max = 1  # more: `worker.smtp.chunked` may be used
+        self.records_behind = False  # the next body may leave before the result of the one before it is recorded
         self._announced: Envelope | None = None  # its MAIL, RCPT and DATA are written
         self._unread = 0  # replies before the announced envelope's that decide nothing: to RSET, to a lone dot
         self._needs_reset = False  # the server holds a MAIL that came to nothing

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from tests.chaos.exhaustive.world import Process, World
 from worker.smtp.connection import SmtpConnection
@@ -12,6 +12,9 @@ from worker.smtp.reply import RawReply
 from worker.smtp.stage import Timeouts
 from worker.smtp.wire import Wire
 
+#: How a connection sends: by command and reply, or with PIPELINING, whose results may be recorded behind the next body.
+Manner = Literal["step by step", "pipelining", "records behind"]
+MANNERS: tuple[Manner, ...] = get_args(Manner)
 #: What the relay does with one message. lost_reply: accepted, then the connection ends. silent: accepted, and no answer
 #: ever. cut: the connection ends as the body comes, which is not kept. goodbye: 421 to RCPT.
 Answer = Literal["accept", "later", "refuse", "later_after_body", "lost_reply", "silent", "cut", "goodbye"]
@@ -191,10 +194,12 @@ class GatedWire(Wire):
         self.abort("closed by this side")
 
 
-async def open_connection(world: World, process: Process, relay: Relay, *, pipelining: bool) -> SmtpConnection:
+async def open_connection(world: World, process: Process, relay: Relay, manner: Manner) -> SmtpConnection:
     def connect() -> SmtpConnection:
         wire = cast(Wire, GatedWire(world, process, relay))
-        return SmtpConnection(wire, Extensions(pipelining=pipelining), Timeouts())
+        opened = SmtpConnection(wire, Extensions(pipelining=manner != "step by step"), Timeouts())
+        opened.records_behind = manner == "records behind"
+        return opened
 
     connection: SmtpConnection = await world.pass_gate(process, "smtp connect", connect)
     return connection

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.chaos.exhaustive.engine import Outcome, Scenario, play
+from tests.chaos.exhaustive.relay import MANNERS, Manner
 from tests.chaos.exhaustive.world import Fault
 
 #: Two processes with a connection each, or one process whose two connections share a group commit.
@@ -29,13 +30,13 @@ def every_point(scenario: Scenario, fault: Fault, monkeypatch: pytest.MonkeyPatc
     return outcomes
 
 
-@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
+@pytest.mark.parametrize("manner", MANNERS)
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 @pytest.mark.parametrize(("shape", "fault"), [("two workers", "before"), *((shape, "after") for shape in SHAPES)])
 def test_row_01_killed_at_every_await_nothing_is_lost_and_duplicates_are_bounded(
-    shape: str, fault: Fault, policy: str, pipelining: bool, monkeypatch: pytest.MonkeyPatch
+    shape: str, fault: Fault, policy: str, manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = replace(SHAPES[shape], policy=policy, pipelining=pipelining)
+    scenario = replace(SHAPES[shape], policy=policy, manner=manner, each=5 if manner == "records behind" else 3)
     outcomes = every_point(scenario, fault, monkeypatch)
     if policy == "hold":
         assert all(outcome.duplicates == 0 for outcome in outcomes)
@@ -45,73 +46,80 @@ def test_row_01_killed_at_every_await_nothing_is_lost_and_duplicates_are_bounded
         assert any(outcome.duplicates for outcome in outcomes)
 
 
-@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
+@pytest.mark.parametrize("manner", MANNERS)
 def test_row_14_killed_at_every_await_under_a_limit_no_window_holds_more(
-    pipelining: bool, monkeypatch: pytest.MonkeyPatch
+    manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every_point(replace(APART, pipelining=pipelining, policy="resend", limit=(4, 10)), "after", monkeypatch)
+    every_point(replace(APART, manner=manner, policy="resend", limit=(4, 10)), "after", monkeypatch)
 
 
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 @pytest.mark.parametrize("fault", ["freeze", "long freeze"])
 @pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("manner", MANNERS[1:])
 def test_row_04_frozen_at_every_await_and_back_when_others_have_its_work(
-    shape: str, fault: Fault, policy: str, monkeypatch: pytest.MonkeyPatch
+    manner: Manner, shape: str, fault: Fault, policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Back at once, beside its successor, or when all is done: what it still has on its hands does no harm."""
-    outcomes = every_point(replace(SHAPES[shape], policy=policy), fault, monkeypatch)
+    outcomes = every_point(replace(SHAPES[shape], policy=policy, manner=manner), fault, monkeypatch)
     assert all(outcome.freezes == 1 for outcome in outcomes)
 
 
-@pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "step by step"])
+@pytest.mark.parametrize("manner", MANNERS)
 def test_row_04_frozen_at_every_await_under_a_limit_no_window_holds_more(
-    pipelining: bool, monkeypatch: pytest.MonkeyPatch
+    manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A permit is asked for again right before the body leaves: one that ran out in between is not used."""
-    every_point(replace(APART, pipelining=pipelining, limit=(4, 10)), "long freeze", monkeypatch)
+    every_point(replace(APART, manner=manner, limit=(4, 10)), "long freeze", monkeypatch)
 
 
+@pytest.mark.parametrize("manner", MANNERS[1:])
 @pytest.mark.parametrize("fault", ["cut", "lost"])
 def test_row_07_the_database_connection_cut_at_every_statement_before_or_after_its_commit(
-    fault: Fault, monkeypatch: pytest.MonkeyPatch
+    fault: Fault, manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody died: what was marked is read again, nothing is repeated, and nothing is in doubt."""
-    for outcome in every_point(replace(TOGETHER, limit=(4, 10)), fault, monkeypatch):
+    for outcome in every_point(replace(TOGETHER, manner=manner, limit=(4, 10)), fault, monkeypatch):
         assert outcome.duplicates == 0
         assert outcome.uncertain == 0
 
 
+@pytest.mark.parametrize("manner", MANNERS[1:])
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 @pytest.mark.parametrize("answer", ["lost_reply", "silent", "cut"])
 def test_row_18_no_reply_to_the_dot_and_then_killed_at_every_await(
-    answer: str, policy: str, monkeypatch: pytest.MonkeyPatch
+    answer: str, policy: str, manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = replace(APART, policy=policy, answers={"p2@people.test": (answer,)})  # type: ignore[arg-type]
+    scenario = replace(APART, policy=policy, manner=manner, answers={"p2@people.test": (answer,)})  # type: ignore[arg-type]
     for outcome in every_point(scenario, "after", monkeypatch):
         if policy == "hold":
             assert outcome.duplicates == 0
 
 
+@pytest.mark.parametrize("manner", MANNERS[1:])
 @pytest.mark.parametrize("answer", ["later", "later_after_body", "goodbye"])
 def test_row_22_a_recipient_that_is_tried_later_arrives_once_wherever_the_worker_is_killed(
-    answer: str, monkeypatch: pytest.MonkeyPatch
+    answer: str, manner: Manner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scenario = replace(APART, answers={"p2@people.test": (answer, answer), "p4@people.test": (answer,)})  # type: ignore[arg-type]
+    scenario = replace(APART, manner=manner, answers={"p2@people.test": (answer, answer), "p4@people.test": (answer,)})  # type: ignore[arg-type]
     quiet = play(scenario, monkeypatch)
     assert set(quiet.statuses.values()) == {"sent"}
     assert quiet.duplicates == 0
     every_point(scenario, "after", monkeypatch)
 
 
-def test_row_28_paused_before_every_await_at_most_one_more_message_leaves_on_each_connection(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("manner", "at_most"), [("pipelining", 1), ("records behind", 3)])
+def test_row_28_paused_before_every_await_hardly_anything_more_leaves_on_each_connection(
+    manner: Manner, at_most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    quiet = play(APART, monkeypatch)
+    """What is marked goes; a mark that is refused tells of the pause."""
+    scenario = replace(APART, manner=manner, each=6)
+    quiet = play(scenario, monkeypatch)
     for point in range(quiet.points):
-        outcome = play(replace(APART, pause_at=point), monkeypatch)
+        outcome = play(replace(scenario, pause_at=point), monkeypatch)
         assert outcome.breaches == []
         assert set(outcome.statuses.values()) == {"sent"}, point
-        assert outcome.sent_while_paused <= APART.processes, point
+        assert outcome.sent_while_paused <= at_most * scenario.processes, point
 
 
 def test_row_02_every_worker_killed_twice(monkeypatch: pytest.MonkeyPatch) -> None:

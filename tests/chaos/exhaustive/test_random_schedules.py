@@ -5,6 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.exhaustive.engine import Scenario, play
+from tests.chaos.exhaustive.relay import MANNERS
 
 FAULTS = st.sampled_from(["before", "after", "freeze", "long freeze", "cut", "lost"])
 ANSWERS = st.sampled_from(
@@ -15,11 +16,11 @@ RECIPIENTS = st.integers(1, 6).map(lambda n: f"p{n}@people.test")
 SCENARIOS = st.builds(
     Scenario,
     policy=st.sampled_from(["hold", "resend"]),
-    pipelining=st.booleans(),
+    manner=st.sampled_from(MANNERS),
     processes=st.integers(1, 2),
     slots=st.integers(1, 2),
     batches=st.just(2),
-    each=st.just(3),
+    each=st.integers(3, 5),
     limit=st.sampled_from([None, (4, 10), (1, 2)]),
     answers=st.dictionaries(RECIPIENTS, st.lists(ANSWERS, max_size=3).map(tuple), max_size=4),
     faults=st.dictionaries(st.integers(0, 120), FAULTS, max_size=4),

@@ -1,4 +1,7 @@
-"""Several messages in flight on one connection (CHUNKING): what is recorded when, and what an end in the middle leaves."""
+"""Several messages of one connection in doubt: what is recorded when, and what an end in the middle leaves.
+
+With CHUNKING so many are in flight at once; without, one is, while the one before it is being recorded.
+"""
 
 import asyncio
 import json
@@ -15,10 +18,14 @@ from tests.chaos.sink import Journal, Relay
 from tests.factories import MadeCampaign, a_sending_campaign, an_account
 from tests.integration.worker.engine import Engine, running_engine
 from worker import sending
+from worker.smtp.connection import BEHIND_IN_FLIGHT
 from worker.tasks import send_batch
 
 IN_FLIGHT = 16
 RECIPIENTS = 64
+both_ways = pytest.mark.parametrize(
+    ("chunking", "in_doubt_max"), [(True, IN_FLIGHT), (False, BEHIND_IN_FLIGHT)], ids=["chunking", "records behind"]
+)
 
 
 class Log:
@@ -40,7 +47,7 @@ async def running_relay(log: Path, **behaviour: Any) -> AsyncIterator[int]:
     port, journal = free_port(), Journal(log)
     relay = Relay("127.0.0.1", port, journal, "seed")
     writing = asyncio.create_task(journal.run())
-    await relay.obey({"set": {"chunking": True, **behaviour}})
+    await relay.obey({"set": {"chunking": True} | behaviour})
     try:
         yield port
     finally:
@@ -91,7 +98,8 @@ def test_answers_that_come_shortly_after_each_other_are_recorded_in_one_commit(i
     in_flight(work, delay_s=0.002)
 
 
-def test_never_are_more_in_doubt_than_in_flight(in_flight: RunInFlight) -> None:
+@both_ways
+def test_never_are_more_in_doubt_than_in_flight(in_flight: RunInFlight, chunking: bool, in_doubt_max: int) -> None:
     """What has been answered and is not recorded counts as in flight: a kill at that moment could not tell them apart."""
 
     async def work(e: Engine, made: MadeCampaign, _: Log) -> None:
@@ -101,14 +109,16 @@ def test_never_are_more_in_doubt_than_in_flight(in_flight: RunInFlight) -> None:
             most = max(most, e.value("SELECT sending FROM batches"))
             await asyncio.sleep(0.001)
         await sending
-        assert 0 < most <= IN_FLIGHT
+        assert 0 < most <= in_doubt_max
+        assert set(statuses(e).values()) == {"sent"}
 
-    in_flight(work, delay_s=0.005)
+    in_flight(work, delay_s=0.005, chunking=chunking)
 
 
+@both_ways
 @pytest.mark.parametrize("accepted", [0, 1, 7, 16, 17, 40])
 def test_a_job_that_is_cancelled_records_what_it_knows_and_doubts_only_what_was_on_the_wire(
-    in_flight: RunInFlight, accepted: int
+    in_flight: RunInFlight, chunking: bool, in_doubt_max: int, accepted: int
 ) -> None:
     async def work(e: Engine, made: MadeCampaign, log: Log) -> None:
         sending = asyncio.create_task(send(e, made))
@@ -118,11 +128,11 @@ def test_a_job_that_is_cancelled_records_what_it_knows_and_doubts_only_what_was_
         await e.services.ledger.flush()
         found = statuses(e)
         assert "sending" not in found.values(), "a mark nobody answers for"
-        assert Counter(found.values())["uncertain"] <= IN_FLIGHT
+        assert Counter(found.values())["uncertain"] <= in_doubt_max
         assert {found[recipient] for recipient in log.recipients()} <= {"sent", "uncertain"}
         assert all(recipient in log.recipients() for recipient, status in found.items() if status == "sent")
 
-    in_flight(work, delay_s=0.003)
+    in_flight(work, delay_s=0.003, chunking=chunking)
 
 
 @pytest.mark.parametrize(("large_size", "made_ahead"), [(10_000_000, IN_FLIGHT), (0, 1)], ids=["small", "large"])

@@ -606,7 +606,7 @@ export type RelayInput = {
     /**
      * In Flight
      *
-     * Messages under way at once on one connection, where the server offers CHUNKING. Faster over a distance; after a crash so many of them may be in doubt.
+     * After a crash so many messages of one connection may be in doubt. So many are under way at once where the server offers CHUNKING; elsewhere, from 4 on, one is on its way while the one before it is being recorded. Faster over a distance.
      */
     in_flight?: number;
     /**
@@ -2636,7 +2636,7 @@ export type RelayPatch = {
     /**
      * In Flight
      *
-     * Messages under way at once on one connection, where the server offers CHUNKING. Faster over a distance; after a crash so many of them may be in doubt.
+     * After a crash so many messages of one connection may be in doubt. So many are under way at once where the server offers CHUNKING; elsewhere, from 4 on, one is on its way while the one before it is being recorded. Faster over a distance.
      */
     in_flight?: number;
     /**
