@@ -2,6 +2,7 @@
 
 import sys
 
+from app.cores import keep_to_a_core
 from app.serving import calm_collector
 from app.settings import ConfigError, load_settings
 from app.web import create_app
@@ -9,6 +10,7 @@ from app.web import create_app
 try:
     _settings = load_settings()
     _settings.require_secret()
+    keep_to_a_core(_settings.web_concurrency)  # before there are threads, which inherit it
     app = create_app(_settings)
     calm_collector()
 except ConfigError as error:
