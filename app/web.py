@@ -1,12 +1,10 @@
 """The web process: builds the Flask application from its settings. `app/wsgi.py` hands it to granian.
 
-Order of a request: request id → same-origin check → route → `@requires` → body → command or read → JSON. Every failure leaves
+POST /messages with an API key is answered before Flask: `app/api/direct.py`. Order of a request: request id → same-origin check → route → `@requires` → body → command or read → JSON. Every failure leaves
 through `app/api/errors.py`, every answer gets its security headers in `app/serving.py`.
 """
 
 import logging
-import os
-import re
 import sys
 import time
 import uuid
@@ -22,6 +20,7 @@ from app.api import (
     api_keys,
     campaigns,
     contacts,
+    direct,
     health,
     imports,
     inbox,
@@ -38,7 +37,7 @@ from app.api import (
     unsubscribe,
 )  # fmt: skip
 from app.api.callers import require_same_origin
-from app.api.context import Services, services
+from app.api.context import Services, read_request_id, services
 from app.api.errors import register_errors
 from app.api.openapi import register_openapi
 from app.auth import routes as auth_routes
@@ -53,7 +52,6 @@ _is_debugging = False
 BODY_SIZE_MAX = 1024 * 1024
 IMPORT_SIZE_MAX = 1024 * 1024 * 1024
 REDIS_TIMEOUT_S = 0.5  # the page must not hang on a counter
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 
 BLUEPRINTS = (
     me.blueprint, api_keys.blueprint, messages.blueprint, campaigns.blueprint, templates.blueprint, contacts.blueprint,
@@ -78,6 +76,8 @@ def create_app(settings: Settings) -> APIFlask:
         ),
         redis=open_redis(settings.valkey_url),
     )
+    if not _is_debugging:  # then each request is logged, by Flask
+        app.wsgi_app = direct.Direct(app.wsgi_app, app.extensions["mailtide"], body_size_max=BODY_SIZE_MAX)  # type: ignore[method-assign]
     serve(app, over_tls=settings.public_url.startswith("https://"))
     register_errors(app)
     app.before_request(_begin)
@@ -126,9 +126,10 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.match(given) else os.urandom(16).hex()
+    g.request_id = read_request_id(request)
     g.started_at = time.perf_counter()
+    if direct.FAILURE in request.environ:
+        raise request.environ[direct.FAILURE]
     if request.path.startswith("/api/v1/imports"):
         request.max_content_length = IMPORT_SIZE_MAX
     # One-click unsubscribe (RFC 8058) is posted by mail providers without cookies; its link is signed.

@@ -19,6 +19,8 @@ JSON goes out through `to_json`: datetimes as RFC 3339 UTC with Z, bytes refused
 
 import functools
 import hashlib
+import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +30,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 import orjson
 import psycopg
 import redis
-from flask import Response, current_app, g, request
+from flask import Request, Response, current_app, g, request
 
 import app.api.inputs  # noqa: F401  # registers how bodies are read, before any blueprint is made
 from app.api.idempotency import read_key, replay
@@ -49,6 +51,7 @@ __all__ = [
 
 Scope = Literal["read", "send", "admin"]
 ALL_SCOPES: frozenset[str] = frozenset(("read", "send", "admin"))
+_REQUEST_ID = re.compile(r"^[A-Za-z0-9._:-]{1,128}$")
 _JSON_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -132,20 +135,31 @@ def requires(scope: Scope, *, is_rechecked: bool = False) -> Callable[[Callable[
     def decorate(view: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            from app.api.callers import load_caller
-
-            found = load_caller(request, services(), may_be_remembered=is_rechecked)
-            if found is None:
-                raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer mt_…`.")
-            if scope not in found.scopes:
-                raise NotPermitted(_scope_missing(found, scope), code="scope_missing")
-            g.caller = found
+            g.caller = authorise(request, services(), scope, is_rechecked=is_rechecked)
             return view(*args, **kwargs)
 
         guarded._requires = scope  # type: ignore[attr-defined]
         return guarded
 
     return decorate
+
+
+def authorise(request: Request, services: Services, scope: Scope, *, is_rechecked: bool = False) -> Caller:
+    """The caller of a request, who may do what needs this scope. Raises as `requires` says."""
+    from app.api.callers import load_caller
+
+    found = load_caller(request, services, may_be_remembered=is_rechecked)
+    if found is None:
+        raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer mt_…`.")
+    if scope not in found.scopes:
+        raise NotPermitted(_scope_missing(found, scope), code="scope_missing")
+    return found
+
+
+def read_request_id(request: Request) -> str:
+    """What the client calls its request, if that is fit to be said again, or a new name."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.match(given) else os.urandom(16).hex()
 
 
 def _scope_missing(found: Caller, scope: Scope) -> str:

@@ -9,10 +9,21 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Response, request
+from flask import Request, Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.context import caller, etag_json, parse_id, reading, requires, run_command, services, to_json
+from app.api.context import (
+    Caller,
+    Services,
+    caller,
+    etag_json,
+    parse_id,
+    reading,
+    requires,
+    run_command,
+    services,
+    to_json,
+)  # fmt: skip
 from app.api.fields import Address, AwareDatetime, BodyText, HeaderText, PublicId, Scalar, Subject
 from app.api.idempotency import read_key, replay
 from app.api.inputs import Input
@@ -24,6 +35,7 @@ from app.commands.messages import NewMessage, Post
 from app.db import Conn
 from app.domain.errors import Fault
 from app.domain.message import TAGS_MAX, Attempt, Slot, Wait
+from app.public_ids import PublicIds
 from app.reads import messages as reads
 
 blueprint = APIBlueprint("messages", __name__, url_prefix="/api/v1", tag="Messages")
@@ -127,8 +139,13 @@ class MessageBatchOutput(BaseModel):
 @blueprint.output(MessageOutput, 201)
 def create_message(json_data: MessageInput) -> Response:
     """Send one message, now or at a time"""
-    who, now = caller(), utc_now()
-    message, faults = _read_message(json_data)
+    return send_one(request, caller(), services(), json_data)
+
+
+def send_one(request: Request, who: Caller, services: Services, given: MessageInput) -> Response:
+    """What the view does, also for `app/api/direct.py`, where Flask is not there to be asked."""
+    now, ids = utc_now(), services.ids
+    message, faults = _read_message(given, ids)
     slot, found = commands.check_message(message, now=now)
     faults += found
     if faults or slot is None:
@@ -137,11 +154,11 @@ def create_message(json_data: MessageInput) -> Response:
     # The id is made by the statement that stores the answer, so the answer is stored without its beginning.
     rest = to_json(_shape_new(message, slot, now))[1:].decode()
     post = Post(who.account_id, who.api_key_id, message, slot, rest, key, now)
-    made = commands.settle_post(services().pool, post, services().posts.ask(post))
+    made = commands.settle_post(services.pool, post, services.posts.ask(post))
     if isinstance(made, StoredAnswer):
         number, _, stored = made.body.partition(b"|")
-        return replay(StoredAnswer(made.status, _put_id_first(int(number), stored)))
-    return Response(_put_id_first(made, rest.encode()), status=201, content_type="application/json")
+        return replay(StoredAnswer(made.status, _put_id_first(ids, int(number), stored)))
+    return Response(_put_id_first(ids, made, rest.encode()), status=201, content_type="application/json")
 
 
 @blueprint.post("/messages/batch")
@@ -154,7 +171,8 @@ def create_messages(json_data: MessageBatchInput) -> Response:
     A fault in any of them refuses all; each has its pointer, like `/messages/3/to`.
     """
     account_id, now = caller().account_id, utc_now()
-    read = [_read_message(item, f"/messages/{index}") for index, item in enumerate(json_data.messages)]
+    ids = services().ids
+    read = [_read_message(item, ids, f"/messages/{index}") for index, item in enumerate(json_data.messages)]
     faults = [fault for _, found in read for fault in found]
     if faults:
         raise commands.refuse(faults)
@@ -162,8 +180,8 @@ def create_messages(json_data: MessageBatchInput) -> Response:
 
     def create(conn: Conn) -> dict[str, Any]:
         made = commands.create_messages(conn, account_id=account_id, messages=messages, now=now)
-        ids = services().ids.encode_many("message", [item.message_id for item in made])
-        shaped = zip(ids, messages, made, strict=True)
+        texts = ids.encode_many("message", [item.message_id for item in made])
+        shaped = zip(texts, messages, made, strict=True)
         return {"data": [{"id": text, **_shape_new(message, item.slot, now)} for text, message, item in shaped]}
 
     return run_command(create, status=201)
@@ -238,8 +256,8 @@ def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
     return run_command(reschedule)
 
 
-def _read_message(given: MessageInput, pointer: str = "") -> tuple[NewMessage, list[Fault]]:
-    sender_id = services().ids.decode("sender", given.sender_id) if given.sender_id is not None else None
+def _read_message(given: MessageInput, ids: PublicIds, pointer: str = "") -> tuple[NewMessage, list[Fault]]:
+    sender_id = ids.decode("sender", given.sender_id) if given.sender_id is not None else None
     faults = []
     if given.sender_id is not None and sender_id is None:
         faults.append(Fault(f"{pointer}/sender_id", "is not a sender of this account", "unknown_sender"))
@@ -250,9 +268,9 @@ def _read_message(given: MessageInput, pointer: str = "") -> tuple[NewMessage, l
     return message, faults
 
 
-def _put_id_first(message_id: int, rest: bytes) -> bytes:
+def _put_id_first(ids: PublicIds, message_id: int, rest: bytes) -> bytes:
     """The whole answer again: an object whose first member is the id."""
-    return b'{"id":' + orjson.dumps(services().ids.encode("message", message_id)) + b"," + rest
+    return b'{"id":' + orjson.dumps(ids.encode("message", message_id)) + b"," + rest
 
 
 def _shape_new(message: NewMessage, slot: Slot, now: datetime) -> dict[str, Any]:
