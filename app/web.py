@@ -126,7 +126,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _begin() -> None:
-    g.request_id = read_request_id(request)
+    g.request_id = read_request_id(request.headers.get("X-Request-Id", ""))
     g.started_at = time.perf_counter()
     if direct.FAILURE in request.environ:
         raise request.environ[direct.FAILURE]

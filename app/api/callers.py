@@ -30,7 +30,7 @@ def load_caller(request: Request, services: Services, *, may_be_remembered: bool
     """
     authorization = request.headers.get("Authorization")
     if authorization is not None:
-        return _load_by_key(authorization, services, may_be_remembered=may_be_remembered)
+        return load_by_key(authorization, services, may_be_remembered=may_be_remembered)
     from app.auth.sessions import load_caller as load_by_session
 
     found: Caller | None = load_by_session(request)
@@ -53,7 +53,8 @@ def require_same_origin(request: Request, services: Services) -> None:
         raise NotPermitted("This request was made by a page of another site.", code="cross_site")
 
 
-def _load_by_key(authorization: str, services: Services, *, may_be_remembered: bool) -> Caller:
+def load_by_key(authorization: str, services: Services, *, may_be_remembered: bool) -> Caller:
+    """`load_caller`, of what the Authorization header says."""
     scheme, _, secret = authorization.partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret.startswith(KEY_PREFIX) or len(secret) > KEY_LENGTH_MAX:

@@ -151,14 +151,18 @@ def authorise(request: Request, services: Services, scope: Scope, *, is_rechecke
     found = load_caller(request, services, may_be_remembered=is_rechecked)
     if found is None:
         raise NotSignedIn("Sign in, or send an API key as `Authorization: Bearer mt_…`.")
-    if scope not in found.scopes:
-        raise NotPermitted(_scope_missing(found, scope), code="scope_missing")
+    require_scope(found, scope)
     return found
 
 
-def read_request_id(request: Request) -> str:
+def require_scope(found: Caller, scope: Scope) -> None:
+    """Raises NotPermitted when the caller does not have it."""
+    if scope not in found.scopes:
+        raise NotPermitted(_scope_missing(found, scope), code="scope_missing")
+
+
+def read_request_id(given: str) -> str:
     """What the client calls its request, if that is fit to be said again, or a new name."""
-    given = request.headers.get("X-Request-Id", "")
     return given if _REQUEST_ID.match(given) else os.urandom(16).hex()
 
 

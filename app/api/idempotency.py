@@ -20,11 +20,22 @@ def read_key(
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
+    body = body_hash if body_hash is not None else request.get_data(cache=True)
+    asked = f"{request.method} {request.full_path}"
+    return make_key(key, account_id=account_id, user_id=user_id, asked=asked, body=body)
+
+
+def make_key(
+    key: str | None, *, account_id: int, asked: str, body: bytes, user_id: int | None = None
+) -> IdempotencyKey | None:
+    """`read_key`, of what a request says: `asked` is its method and path with query, `body` its body or what stands for it."""
+    if key is None:
+        return None
     if not 1 <= len(key) <= KEY_LENGTH_MAX or not (key.isascii() and key.isprintable()):
         detail = f"Idempotency-Key must be 1 to {KEY_LENGTH_MAX} printable ASCII characters."
         raise InvalidInput(detail, [Fault("", detail, "bad_idempotency_key")], code="bad_idempotency_key")
-    digest = hashlib.sha256(f"{request.method} {request.full_path}\n{user_id or ''}".encode("utf-8", "surrogatepass"))
-    digest.update(body_hash if body_hash is not None else request.get_data(cache=True))
+    digest = hashlib.sha256(f"{asked}\n{user_id or ''}".encode("utf-8", "surrogatepass"))
+    digest.update(body)
     return IdempotencyKey(account_id, key, digest.digest())
 
 

@@ -5,11 +5,11 @@ written by that statement, so it is the one POST that does not go through `run_c
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from apiflask import APIBlueprint
-from flask import Request, Response, request
+from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.context import (
@@ -30,7 +30,7 @@ from app.api.inputs import Input
 from app.api.paging import PageQuery, read_page
 from app.clock import utc_now
 from app.commands import messages as commands
-from app.commands.idempotency import StoredAnswer
+from app.commands.idempotency import IdempotencyKey, StoredAnswer
 from app.commands.messages import NewMessage, Post
 from app.db import Conn
 from app.domain.errors import Fault
@@ -139,26 +139,36 @@ class MessageBatchOutput(BaseModel):
 @blueprint.output(MessageOutput, 201)
 def create_message(json_data: MessageInput) -> Response:
     """Send one message, now or at a time"""
-    return send_one(request, caller(), services(), json_data)
+    who = caller()
+    key = read_key(request, account_id=who.account_id, user_id=who.user_id)
+    answer = send_one(services(), who, key, json_data)
+    if answer.is_replayed:
+        return replay(StoredAnswer(answer.status, answer.body))
+    return Response(answer.body, status=answer.status, content_type="application/json")
 
 
-def send_one(request: Request, who: Caller, services: Services, given: MessageInput) -> Response:
-    """What the view does, also for `app/api/direct.py`, where Flask is not there to be asked."""
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+    is_replayed: bool
+
+
+def send_one(services: Services, who: Caller, key: IdempotencyKey | None, given: MessageInput) -> Answer:
+    """What POST /messages does, in its view and in `app/api/direct.py`, where Flask is not there to be asked."""
     now, ids = utc_now(), services.ids
     message, faults = _read_message(given, ids)
     slot, found = commands.check_message(message, now=now)
     faults += found
     if faults or slot is None:
         raise commands.refuse(faults)
-    key = read_key(request, account_id=who.account_id, user_id=who.user_id)
     # The id is made by the statement that stores the answer, so the answer is stored without its beginning.
     rest = to_json(_shape_new(message, slot, now))[1:].decode()
     post = Post(who.account_id, who.api_key_id, message, slot, rest, key, now)
     made = commands.settle_post(services.pool, post, services.posts.ask(post))
     if isinstance(made, StoredAnswer):
         number, _, stored = made.body.partition(b"|")
-        return replay(StoredAnswer(made.status, _put_id_first(ids, int(number), stored)))
-    return Response(_put_id_first(ids, made, rest.encode()), status=201, content_type="application/json")
+        return Answer(made.status, _put_id_first(ids, int(number), stored), is_replayed=True)
+    return Answer(201, _put_id_first(ids, made, rest.encode()), is_replayed=False)
 
 
 @blueprint.post("/messages/batch")

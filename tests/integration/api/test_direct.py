@@ -1,6 +1,7 @@
 """POST /messages with an API key is answered before Flask. What comes back is what Flask would have said."""
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import orjson
@@ -23,6 +24,7 @@ REQUESTS: dict[str, tuple[bytes, dict[str, str]]] = {
     "with its own request id": (orjson.dumps(FINE), {**JSON, "X-Request-Id": "mine-1"}),
     "with a request id that is none": (orjson.dumps(FINE), {**JSON, "X-Request-Id": "<mine>"}),
     "with a charset": (orjson.dumps(FINE), {"Content-Type": "application/json; charset=utf-8"}),
+    "with a query": (orjson.dumps(FINE), {**JSON, "X-Query": "a=b"}),
     "of another site": (orjson.dumps(FINE), {**JSON, "Origin": "https://other.test", "Sec-Fetch-Site": "cross-site"}),
     "as a form": (b"to=ada", {"Content-Type": "application/x-www-form-urlencoded"}),
     "without a body": (b"", JSON),
@@ -46,7 +48,10 @@ def _post(wsgi: Any, secret: str) -> Post:
     client = Client(wsgi, Response)
 
     def post(body: bytes, headers: dict[str, str]) -> TestResponse:
-        return client.post(direct.PATH, data=body, headers={"Authorization": f"Bearer {secret}", **headers})
+        query = headers.get("X-Query", "")
+        return client.post(
+            direct.PATH, data=body, query_string=query, headers={"Authorization": f"Bearer {secret}", **headers}
+        )
 
     return post
 
@@ -86,6 +91,16 @@ def test_what_flask_answers_elsewhere_is_left_to_it(app: APIFlask, api: Api) -> 
     assert client.get(direct.PATH, headers=headers).status_code == 200
     assert client.post(direct.PATH, data=b"{}", headers=JSON).status_code == 401
     assert client.post(f"{direct.PATH}/", data=b"{}", headers=headers).status_code == 404
+
+
+def test_a_body_that_ends_too_soon_stores_nothing(app: APIFlask, api: Api) -> None:
+    body = orjson.dumps(FINE)
+    with Client(_direct(app), Response).post(
+        direct.PATH, input_stream=BytesIO(body), headers={**JSON, "Authorization": f"Bearer {api.key}"},
+        environ_overrides={"CONTENT_LENGTH": str(len(body) + 10)},
+    ) as answer:  # fmt: skip
+        assert answer.status_code == 400
+    assert api.value("SELECT count(*) FROM messages") == 0
 
 
 def test_what_failed_is_not_done_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
