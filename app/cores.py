@@ -1,8 +1,8 @@
 """Where there is a web process for each core, each keeps to its own.
 
 Python runs one thread of a process at a time, so two cores are of no use to it; handed from thread to thread, Python's lock
-moves its work from core to core and out of their caches. Measured with two processes on two cores, POST /messages, the same
-processes in turn: 2,939/s free, 3,310/s kept.
+moves its work from core to core and out of their caches. Measured with two processes on two cores, `make bench ONLY=api`:
+POST /messages 2,886/s free, 3,199/s kept.
 """
 
 import os
