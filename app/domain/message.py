@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 #: An API message that has not been accepted this long after its slot expires, unless its deadline says otherwise.
 DEADLINE_DEFAULT = timedelta(hours=24)
@@ -27,8 +28,7 @@ class MessageStatus(StrEnum):
     EXPIRED = "expired"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """When a message goes, and until when it may be tried."""
 
     send_after: datetime

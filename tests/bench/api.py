@@ -19,6 +19,7 @@ from tests.bench.stack import Stack, answers, running_stack
 DEFAULT_N = 10_000
 CONNECTIONS = 16
 BATCH_SIZES = (100, 500)  # a body may have 1 MiB
+BATCH_REQUESTS = 64
 WARM_UP = 300
 RATIO_AT_LEAST = 1.0
 BATCH_RATIO_AT_LEAST = 10
@@ -41,7 +42,8 @@ def run(options: Options) -> Lines:
         _measure(stack, "warm-up", web_port, ours, numbers, min(count, WARM_UP))
         _measure(stack, "warm-up", express_port, theirs, numbers, min(count, WARM_UP))
         # Each connection to PostgreSQL plans the batch's statements once, which would be a third of a short measurement.
-        _measure(stack, "warm-up", web_port, _ours_batch(secret, later, BATCH_SIZES[0]), numbers, CONNECTIONS * 2)
+        for size in BATCH_SIZES:
+            _measure(stack, "warm-up", web_port, _ours_batch(secret, later, size), numbers, CONNECTIONS * 2)
         found: dict[str, list[Line]] = {}
         for turn in range(options.repeats):
             say(f"api: turn {turn + 1} of {options.repeats}")
@@ -50,10 +52,9 @@ def run(options: Options) -> Lines:
                 ("Express POST", express_port, express.pid, theirs, 1),
                 *((f"POST /messages/batch of {size}", web_port, web.pid, _ours_batch(secret, later, size), size) for size in BATCH_SIZES),
             ):  # fmt: skip
-                # A batch is one request of many messages: as many messages as one by one, in at least three requests.
-                line = _measure(
-                    stack, name, port, make, numbers, count if size == 1 else max(3, count // size), pid, size
-                )
+                # As many messages in batches as one by one, and enough requests for both processes to have as many.
+                requests = count if size == 1 else max(count // size, min(count, BATCH_REQUESTS))
+                line = _measure(stack, name, port, make, numbers, requests, pid, size)
                 found.setdefault(name, []).append(line)
         memory_mb = round(rss_mb(family(web.pid)))
         yield from _summary({name: combine(lines) for name, lines in found.items()}, memory_mb)
