@@ -171,6 +171,7 @@ class Run:
         current: Outgoing | None = None
         marked: deque[Outgoing] = deque()
         coming: _Coming | None = None
+        result: Result | None = None
         try:
             marked.extend(await self._take_first(connection))
             while marked:
@@ -206,6 +207,8 @@ class Run:
                     await self._give_up(marked, OVERTAKEN if self._is_overtaken else STOPPED)
                     break
         except asyncio.CancelledError:
+            if result is not None:  # what was handed over before counts once
+                self._services.ledger.record(result)
             self._record_interruption(current, marked, connection)
             raise
         finally:

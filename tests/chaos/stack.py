@@ -37,7 +37,7 @@ CONCURRENCY = 4
 #: Batches, and as many for API messages, which go out on connections of their own.
 CONNECTIONS = 2 * CONCURRENCY
 #: Messages under way on one connection of each worker in turn, when the relay offers CHUNKING.
-IN_FLIGHT = (1, 6, 8)
+IN_FLIGHT = (6, 8, 1)
 DATABASE_PATIENCE_S = 40.0
 EXIT_PATIENCE_S = 15.0
 START_PATIENCE_S = 60.0

@@ -36,8 +36,7 @@ def test_nothing_is_lost_and_every_bound_holds_in_a_round_of_kills_flushes_and_c
     assert outcome.verdict.breaches == [], outcome.as_json()
     assert outcome.verdict.lost == 0
     assert outcome.accepted > 1000
-    # One of the workers sends one message at a time.
-    assert outcome.chunked > outcome.accepted / 5, "the relay's CHUNKING was not used"
+    assert outcome.chunked > 1000, "the relay's CHUNKING was not used"
     assert outcome.posts > 60 and outcome.post_tries > outcome.posts, "no post was ever repeated"
     assert outcome.done["kill"] == 1 and outcome.done["web_kill"] == 1 and outcome.done["postgres_crash"] == 1
     assert outcome.verdict.windows["account"][0] > 50, "the limit was never put to the test"

@@ -135,6 +135,33 @@ def test_a_job_that_is_cancelled_records_what_it_knows_and_doubts_only_what_was_
     in_flight(work, delay_s=0.003, chunking=chunking)
 
 
+def test_an_answer_that_came_is_recorded_though_the_job_is_cancelled_before_its_next_message_is_had(
+    in_flight: RunInFlight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = sending.Run._prepare
+    has_answer = asyncio.Event()
+
+    async def stuck(self: sending.Run, connection: Any) -> Any:
+        """As with a limiter that does not answer."""
+        if self.sent:
+            has_answer.set()
+            await asyncio.Event().wait()
+        return await prepare(self, connection)
+
+    monkeypatch.setattr(sending.Run, "_prepare", stuck)
+
+    async def work(e: Engine, made: MadeCampaign, log: Log) -> None:
+        job = asyncio.create_task(send(e, made))
+        await has_answer.wait()
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+        await e.services.ledger.flush()
+        assert statuses(e)[log.recipients()[0]] == "sent"
+        assert "sending" not in statuses(e).values()
+
+    in_flight(work, chunking=False)
+
+
 @pytest.mark.parametrize(("large_size", "made_ahead"), [(10_000_000, IN_FLIGHT), (0, 1)], ids=["small", "large"])
 def test_of_large_messages_one_is_made_ahead_and_of_small_ones_as_many_as_may_be_in_flight(
     in_flight: RunInFlight, monkeypatch: pytest.MonkeyPatch, large_size: int, made_ahead: int
