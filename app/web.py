@@ -1,7 +1,7 @@
 """The web process: builds the Flask application from its settings. `app/wsgi.py` hands it to granian.
 
-POST /messages with an API key is answered before Flask: `app/api/direct.py`. Order of a request: request id → same-origin check → route → `@requires` → body → command or read → JSON. Every failure leaves
-through `app/api/errors.py`, every answer gets its security headers in `app/serving.py`.
+Order of a request: request id → same-origin check → route → `@requires` → body → command or read → JSON. POST /messages with an
+API key is answered before Flask: `app/api/direct.py`. Every failure leaves through `app/api/errors.py`, every answer gets its security headers in `app/serving.py`.
 """
 
 import logging
