@@ -104,7 +104,8 @@ def mutate(seed: str, mutants: list[str], *, is_sound: bool) -> int:
 
 def play_mutant(plan: Plan, name: str | None) -> Outcome:
     with running_stack(plan.seed) as stack:
-        stack.add_workers(plan.workers, mutant=name)
+        # One message at a time, for the tightest bounds.
+        stack.add_workers(plan.workers, mutant=name, in_flight=(1,))
         return Round(stack, plan, note=say).run()
 
 

@@ -20,15 +20,21 @@ EXPECTED = {"no-mark": "I2", "no-fence": "I2", "no-lease": "I4", "no-reconciler"
 
 def remove_mark() -> None:
     """Send first and mark at the same time: nothing waits until the mark is durable."""
-    exchange = ledger.Ledger.exchange
+    hand_over = ledger.Ledger.hand_over
 
-    async def careless(self: ledger.Ledger, result: Any, mark: Any, _: Any = None) -> Any:
-        if result is not None or mark is None:
-            return "marked" if await exchange(self, result, None) and mark is not None else "none"
-        asyncio.get_running_loop().call_later(0.5, lambda: asyncio.ensure_future(exchange(self, None, mark)))
-        return "marked"
+    def careless(self: ledger.Ledger, result: Any, mark: Any, _: Any = None) -> "asyncio.Future[Any]":
+        if mark is None:
+            return hand_over(self, result, None)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if result is None:
+            loop.call_later(0.5, hand_over, self, None, mark)
+            answer.set_result("marked")
+        else:
+            hand_over(self, result, None).add_done_callback(lambda _: answer.done() or answer.set_result("marked"))
+        return answer
 
-    ledger.Ledger.exchange = careless  # type: ignore[method-assign]
+    ledger.Ledger.hand_over = careless  # type: ignore[method-assign]
 
 
 def remove_fence() -> None:

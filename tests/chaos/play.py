@@ -24,9 +24,10 @@ from tests.chaos.judge import Facts, Faults, Limit, Post, Stop, Verdict, judge
 from tests.chaos.plan import ApiPlan, CampaignPlan, Event, Plan
 from tests.chaos.poster import Poster
 from tests.chaos.proxy import Cut, Late, Swallow
-from tests.chaos.stack import CONNECTIONS, IN_FLIGHT, START_PATIENCE_S, Stack, Worker
+from tests.chaos.stack import CONNECTIONS, START_PATIENCE_S, Stack, Worker
 from tests.factories import a_scheduled_campaign, an_account, some_contacts
 from worker.clock_loop import STALLED_AFTER_S
+from worker.smtp.connection import BEHIND_IN_FLIGHT
 
 TICK_S = 0.02
 HASTEN_EVERY_S = 1.0
@@ -152,8 +153,11 @@ class Round:
             return int(after.get(what, 0) - before.get(what, 0))
 
         lost = happened("replies_lost") + self._risky + stack.struck - struck
-        # Without CHUNKING one is on the wire and the record of one is on its way, and the two after them may be marked.
-        in_flight, marked = (max(IN_FLIGHT), max(IN_FLIGHT)) if plan.chunking else (2, 4)
+        most = stack.in_flight_max
+        if plan.chunking:
+            in_flight, marked = most, max(2, most)
+        else:  # one on the wire and the next marked; behind these the record of one, and one more that may be marked
+            in_flight, marked = (2, 4) if most >= BEHIND_IN_FLIGHT else (1, 2)
         faults = Faults(self._ends, CONNECTIONS, in_flight, marked, lost, happened("cut_bodies"))
         posts = self._posts(ids)
         verdict = judge(

@@ -190,6 +190,7 @@ class Stack:
     redis_proxy: FaultProxy
     workers: list[Worker] = field(default_factory=list)
     web: Web | None = None
+    in_flight_max: int = 1  # of any worker's relay
 
     @property
     def redis(self) -> "redis.Redis[Any]":
@@ -200,13 +201,14 @@ class Stack:
         """Conversations with the relay that the proxy has ended or robbed."""
         return self.proxies.do(lambda: self.smtp_proxy.struck)
 
-    def add_workers(self, count: int, *, mutant: str | None = None) -> None:
+    def add_workers(self, count: int, *, mutant: str | None = None, in_flight: tuple[int, ...] = IN_FLIGHT) -> None:
         module = ["tests.chaos.mutants", mutant] if mutant else ["worker.main"]
         for number in range(count):
-            in_flight = IN_FLIGHT[number % len(IN_FLIGHT)]
+            own = in_flight[number % len(in_flight)]
+            self.in_flight_max = max(self.in_flight_max, own)
             environment = {
                 **self._environment(), "WORKER_CONCURRENCY": str(CONCURRENCY),
-                "SMTP_URL": f"smtp://127.0.0.1:{self.smtp_proxy.port}?tls=none&in_flight={in_flight}",
+                "SMTP_URL": f"smtp://127.0.0.1:{self.smtp_proxy.port}?tls=none&in_flight={own}",
             }  # fmt: skip
             if number == 0:
                 environment["DATABASE_URL"] = self._proxied_database_url
