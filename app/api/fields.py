@@ -1,7 +1,6 @@
 """Field types that several nouns share. Each refuses with a sentence that says what to change."""
 
 import re
-import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -12,6 +11,8 @@ from app.content.addresses import BadAddress, check_address
 SUBJECT_LENGTH_MAX = 998  # RFC 5322 § 2.1.1: no line may be longer
 HTML_SIZE_MAX = 512 * 1024  # bytes of UTF-8
 YEAR_MAX = 2100
+#: Control characters and line and paragraph separators: Unicode's categories Cc, Zl and Zp.
+_NOT_IN_HEADER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DATE_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
 
 
@@ -33,14 +34,15 @@ def _require_zone(value: datetime) -> datetime:
 
 
 def _require_header_text(value: str) -> str:
-    for character in value:
-        if unicodedata.category(character) in ("Cc", "Zl", "Zp"):
-            raise ValueError(f"must be one line without control characters, but holds U+{ord(character):04X}")
+    found = _NOT_IN_HEADER.search(value)
+    if found is not None:
+        raise ValueError(f"must be one line without control characters, but holds U+{ord(found[0]):04X}")
     return value
 
 
 def _require_encodable(value: str) -> str:
-    if len(value.encode("utf-8", "surrogatepass")) > HTML_SIZE_MAX:
+    is_surely_small = len(value) * 4 <= HTML_SIZE_MAX  # a character has at most four octets
+    if not is_surely_small and len(value.encode("utf-8", "surrogatepass")) > HTML_SIZE_MAX:
         raise ValueError(f"must not be larger than {HTML_SIZE_MAX // 1024} KiB")
     return value
 

@@ -67,7 +67,7 @@ def parse_json(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         detail = f"The body is not valid JSON: {error}."
         raise InvalidInput(detail, [Fault("", detail, "not_json")], code="not_json") from error
-    if b"\\u0000" in body:
+    if b"u0000" in body:  # NUL can only be written as \u0000; without the \, which most lines have, it is found faster
         faults = [Fault(pointer, "holds the character NUL", "nul") for pointer in find_nul(data)][:FAULTS_MAX]
         if faults:
             raise InvalidInput("Text must not hold the character NUL (U+0000).", faults)

@@ -31,7 +31,7 @@ from app.api.paging import PageQuery, read_page
 from app.clock import utc_now
 from app.commands import messages as commands
 from app.commands.idempotency import IdempotencyKey, StoredAnswer
-from app.commands.messages import NewMessage, Post
+from app.commands.messages import Letter, NewMessage, Post
 from app.db import Conn
 from app.domain.errors import Fault
 from app.domain.message import TAGS_MAX, Attempt, Slot, Wait
@@ -182,8 +182,8 @@ def create_messages(json_data: MessageBatchInput) -> Response:
     """
     account_id, now = caller().account_id, utc_now()
     ids = services().ids
-    read = [_read_message(item, ids, f"/messages/{index}") for index, item in enumerate(json_data.messages)]
-    faults = [fault for _, found in read for fault in found]
+    read = [_read_message(item, ids) for item in json_data.messages]
+    faults = [fault.under(f"/messages/{index}") for index, (_, found) in enumerate(read) for fault in found]
     if faults:
         raise commands.refuse(faults)
     messages = [message for message, _ in read]
@@ -266,16 +266,16 @@ def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
     return run_command(reschedule)
 
 
-def _read_message(given: MessageInput, ids: PublicIds, pointer: str = "") -> tuple[NewMessage, list[Fault]]:
-    sender_id = ids.decode("sender", given.sender_id) if given.sender_id is not None else None
-    faults = []
-    if given.sender_id is not None and sender_id is None:
-        faults.append(Fault(f"{pointer}/sender_id", "is not a sender of this account", "unknown_sender"))
-    message = NewMessage(
-        recipient=given.to, subject=given.subject, html=given.html, text_body=given.text, variables=given.variables,
-        sender_id=sender_id, scheduled_at=given.scheduled_at, deadline=given.deadline, tags=given.tags,
-    )  # fmt: skip
-    return message, faults
+def _read_message(given: MessageInput, ids: PublicIds) -> tuple[NewMessage, list[Fault]]:
+    sender_id, faults = None, []
+    if given.sender_id is not None:
+        sender_id = ids.decode("sender", given.sender_id)
+        if sender_id is None:
+            faults.append(Fault("/sender_id", "is not a sender of this account", "unknown_sender"))
+    letter = Letter(
+        given.subject, given.html, given.text, sender_id, given.scheduled_at, given.deadline, tuple(given.tags)
+    )
+    return NewMessage(given.to, letter, given.variables), faults
 
 
 def _put_id_first(ids: PublicIds, message_id: int, rest: bytes) -> bytes:
@@ -285,9 +285,9 @@ def _put_id_first(ids: PublicIds, message_id: int, rest: bytes) -> bytes:
 
 def _shape_new(message: NewMessage, slot: Slot, now: datetime) -> dict[str, Any]:
     shaped: dict[str, Any] = {
-        "status": "queued", "to": message.recipient, "subject": message.subject, "scheduled_at": slot.send_after,
+        "status": "queued", "to": message.recipient, "subject": message.letter.subject, "scheduled_at": slot.send_after,
         "created_at": now, "campaign_id": None, "attempt_count": 0, "sent_at": None, "last_reply": None,
-        "tags": list(message.tags),
+        "tags": message.letter.tags,
     }  # fmt: skip
     if slot.was_past:
         shaped["scheduled_at_was_past"] = True

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from app.commands.messages import NewMessage, create_messages
+from app.commands.messages import Letter, NewMessage, create_messages
 from app.db import Conn
 from app.domain.errors import Fault, InvalidInput
 from app.reads.audiences import get_first_contact
@@ -25,11 +25,11 @@ def send_test(conn: Conn, *, account_id: int, campaign_id: int, to: str, public_
         raise InvalidInput(detail, [Fault("/subject" if campaign["has_body"] else "/html", detail, "missing")])
     contact = get_first_contact(conn, campaign["audience"], account_id=account_id, campaign_id=campaign_id)
     values = dict(contact["attributes"]) if contact else {}
-    message = NewMessage(
-        recipient=to, subject=(SUBJECT_PREFIX + campaign["subject"])[:_SUBJECT_LENGTH_MAX], html=campaign["html"],
-        text_body=campaign["text_body"], sender_id=campaign["sender_id"], scheduled_at=None, tags=["test"],
-        variables={**values, "unsubscribe_url": public_url + TEST_UNSUBSCRIBE_PATH},
+    letter = Letter(
+        subject=(SUBJECT_PREFIX + campaign["subject"])[:_SUBJECT_LENGTH_MAX], html=campaign["html"],
+        text_body=campaign["text_body"], sender_id=campaign["sender_id"], tags=("test",),
     )  # fmt: skip
+    message = NewMessage(to, letter, {**values, "unsubscribe_url": public_url + TEST_UNSUBSCRIBE_PATH})
     try:
         made = create_messages(conn, account_id=account_id, messages=[message], now=now, pointer="")
     except InvalidInput as error:

@@ -23,18 +23,24 @@ FAULTS_MAX = 100
 VARIABLES_SIZE_MAX = 32 * 1024
 
 
-class NewMessage(NamedTuple):
-    """What one API message says, as the client gave it; addresses and sizes are checked already."""
+class Letter(NamedTuple):
+    """What is said, by whom and when, as the client gave it. A batch often sends one letter to many."""
 
-    recipient: str
     subject: str
     html: str | None = None
     text_body: str | None = None
-    variables: dict[str, Any] | None = None
     sender_id: int | None = None  #: None: the account's default sender
     scheduled_at: datetime | None = None
     deadline: datetime | None = None
-    tags: Sequence[str] = ()
+    tags: tuple[str, ...] = ()
+
+
+class NewMessage(NamedTuple):
+    """One recipient's copy of a letter; addresses and sizes are checked already."""
+
+    recipient: str
+    letter: Letter
+    variables: dict[str, Any] | None = None
 
 
 class Created(NamedTuple):
@@ -42,24 +48,29 @@ class Created(NamedTuple):
     slot: Slot
 
 
-def check_message(
-    message: NewMessage, *, now: datetime, pointer: str = "", find_faults: Callable[..., list[Fault]] = find_faults
-) -> tuple[Slot | None, list[Fault]]:
-    """Everything about one message that can be known without the database. `pointer` is where it stands in the body."""
+def check_letter(letter: Letter, variables: frozenset[str], now: datetime) -> tuple[Slot | None, list[Fault]]:
+    """Everything about a letter to somebody with these variables that can be known without the database."""
     faults: list[Fault] = []
-    if message.html is None and message.text_body is None:
-        faults.append(Fault(f"{pointer}/html", "give html, text, or both", "missing"))
-    variables = message.variables or {}
-    if variables and len(orjson.dumps(variables)) > VARIABLES_SIZE_MAX:
-        faults.append(Fault(f"{pointer}/variables", "must not be larger than 32 KiB as JSON", "too_large"))
-    found = find_faults(
-        subject=message.subject, html=message.html, text_body=message.text_body, known=frozenset((*variables, "email"))
+    if letter.html is None and letter.text_body is None:
+        faults.append(Fault("/html", "give html, text, or both", "missing"))
+    faults += find_faults(
+        subject=letter.subject, html=letter.html, text_body=letter.text_body, known=variables | {"email"}
     )
-    faults += [Fault(pointer + fault.pointer, fault.detail, fault.code) for fault in found]
-    slot = choose_slot(scheduled_at=message.scheduled_at, deadline=message.deadline, now=now)
+    slot = choose_slot(scheduled_at=letter.scheduled_at, deadline=letter.deadline, now=now)
     if isinstance(slot, str):
-        faults.append(Fault(f"{pointer}/deadline", slot, "deadline_too_early"))
+        faults.append(Fault("/deadline", slot, "deadline_too_early"))
         return None, faults
+    return slot, faults
+
+
+def check_message(
+    message: NewMessage, *, now: datetime, check_letter: Callable[..., tuple[Slot | None, list[Fault]]] = check_letter
+) -> tuple[Slot | None, list[Fault]]:
+    """Everything about one message that can be known without the database."""
+    variables = message.variables or {}
+    slot, faults = check_letter(message.letter, frozenset(variables), now)
+    if variables and len(orjson.dumps(variables)) > VARIABLES_SIZE_MAX:
+        faults = [Fault("/variables", "must not be larger than 32 KiB as JSON", "too_large"), *faults]
     return slot, faults
 
 
@@ -120,7 +131,7 @@ def settle_post(pool: Pool, post: Post, outcome: PostOutcome) -> int | StoredAns
             stored = find_answer(conn, post.key)
         if stored is not None:
             return stored
-    raise refuse([_no_sender(post.message.sender_id)])
+    raise refuse([_no_sender(post.message.letter.sender_id)])
 
 
 def _tell_outcome(post: Post, row: DictRow) -> PostOutcome:
@@ -136,24 +147,40 @@ def _tell_outcome(post: Post, row: DictRow) -> PostOutcome:
 def create_messages(
     conn: Conn, *, account_id: int, messages: Sequence[NewMessage], now: datetime, pointer: str = "/messages"
 ) -> list[Created]:
-    """Take up to 1,000 messages in: all, or none with a fault for each bad place. Raises InvalidInput."""
+    """Take up to 1,000 messages in: all, or none with a fault for each bad place. Raises InvalidInput.
+
+    A letter that many get is checked, chosen a sender for and told to PostgreSQL once.
+    """
     slots: list[Slot] = []
     faults: list[Fault] = []
-    find_once = cache(find_faults)  # most of a batch says the same to each
+    numbers: dict[Letter, int] = {}
+    letter_of = [numbers.setdefault(message.letter, len(numbers)) for message in messages]
+    check_once = cache(check_letter)
     for index, message in enumerate(messages):
-        slot, found = check_message(message, now=now, pointer=f"{pointer}/{index}", find_faults=find_once)
-        faults += found
+        slot, found = check_message(message, now=now, check_letter=check_once)
+        if found:
+            faults += [fault.under(f"{pointer}/{index}") for fault in found]
         if slot is not None:
             slots.append(slot)
-    senders = _choose_senders(conn, account_id=account_id, messages=messages, pointer=pointer, faults=faults)
+    senders = _choose_senders(conn, account_id=account_id, letters=list(numbers))
+    for index, (message, number) in enumerate(zip(messages, letter_of, strict=True)):
+        if senders[number] is None:
+            faults.append(_no_sender(message.letter.sender_id).under(f"{pointer}/{index}"))
     if faults:
         raise refuse(faults)
+    slot_of = dict(zip(letter_of, slots, strict=True))
+    letters = [
+        {**_say(letter, slot_of[number]), "letter": number, "sender_id": senders[number]}
+        for letter, number in numbers.items()
+    ]
     items = [
-        _make_item(message, slot, sender_id) for message, slot, sender_id in zip(messages, slots, senders, strict=True)
+        {"recipient": message.recipient, "letter": number, "variables": message.variables or None}
+        for message, number in zip(messages, letter_of, strict=True)
     ]
     rows = many(
-        conn, queries.messages.create_messages, account_id=account_id, items=orjson.dumps(items).decode(), now=now
-    )
+        conn, queries.messages.create_messages,
+        account_id=account_id, letters=orjson.dumps(letters).decode(), items=orjson.dumps(items).decode(), now=now,
+    )  # fmt: skip
     return [Created(row["message_id"], slot) for row, slot in zip(rows, slots, strict=True)]
 
 
@@ -179,49 +206,37 @@ def reschedule_message(conn: Conn, *, account_id: int, message_id: int, schedule
     return scheduled_at < now
 
 
-def _choose_senders(
-    conn: Conn, *, account_id: int, messages: Sequence[NewMessage], pointer: str, faults: list[Fault]
-) -> list[int]:
-    """Each message's sender, found with one query; what cannot be found is added to `faults`."""
-    asked = {message.sender_id for message in messages if message.sender_id is not None}
+def _choose_senders(conn: Conn, *, account_id: int, letters: Sequence[Letter]) -> list[int | None]:
+    """Each letter's sender, found with one query; None for one that cannot be found."""
+    asked = {letter.sender_id for letter in letters if letter.sender_id is not None}
     rows = many(conn, queries.messages.find_senders, account_id=account_id, sender_ids=sorted(asked))
     known: Collection[int] = {row["sender_id"] for row in rows}
     default = next((row["sender_id"] for row in rows if row["is_default"]), None)
-    chosen = []
-    for index, message in enumerate(messages):
-        sender_id = message.sender_id if message.sender_id is not None else default
-        if sender_id is None or sender_id not in known:
-            faults.append(_no_sender(message.sender_id, f"{pointer}/{index}"))
-        else:
-            chosen.append(sender_id)
-    return chosen
+    chosen = (default if letter.sender_id is None else letter.sender_id for letter in letters)
+    return [sender_id if sender_id in known else None for sender_id in chosen]
 
 
-def _no_sender(asked: int | None, pointer: str = "") -> Fault:
+def _no_sender(asked: int | None) -> Fault:
     if asked is None:
         detail = "is required, because the account has no default sender: make one with POST /senders"
-        return Fault(f"{pointer}/sender_id", detail, "no_default_sender")
-    return Fault(f"{pointer}/sender_id", "is not a sender of this account", "unknown_sender")
-
-
-def _make_item(message: NewMessage, slot: Slot, sender_id: int) -> dict[str, Any]:
-    return {**_say(message, slot), "sender_id": sender_id}
+        return Fault("/sender_id", detail, "no_default_sender")
+    return Fault("/sender_id", "is not a sender of this account", "unknown_sender")
 
 
 def _make_post_item(post: Post) -> dict[str, Any]:
-    key = post.key
+    message, key = post.message, post.key
     return {
-        **_say(post.message, post.slot), "account_id": post.account_id, "api_key_id": post.api_key_id,
-        "asked_sender_id": post.message.sender_id, "key": key.key if key else None,
-        "request_hash": key.request_hash.hex() if key else None, "answer": post.answer, "now": post.now,
+        **_say(message.letter, post.slot), "recipient": message.recipient, "variables": message.variables or {},
+        "account_id": post.account_id, "api_key_id": post.api_key_id, "asked_sender_id": message.letter.sender_id,
+        "key": key.key if key else None, "request_hash": key.request_hash.hex() if key else None,
+        "answer": post.answer, "now": post.now,
     }  # fmt: skip
 
 
-def _say(message: NewMessage, slot: Slot) -> dict[str, Any]:
+def _say(letter: Letter, slot: Slot) -> dict[str, Any]:
     return {
-        "recipient": message.recipient, "send_after": slot.send_after, "bucket": floor_to_bucket(slot.send_after),
-        "deadline": slot.deadline, "subject": message.subject, "html": message.html, "text_body": message.text_body,
-        "variables": message.variables or {}, "tags": list(message.tags),
+        "send_after": slot.send_after, "bucket": floor_to_bucket(slot.send_after), "deadline": slot.deadline,
+        "subject": letter.subject, "html": letter.html, "text_body": letter.text_body, "tags": letter.tags,
     }  # fmt: skip
 
 

@@ -29,6 +29,10 @@ class Fault:
     detail: str
     code: str = "invalid"
 
+    def under(self, place: str) -> "Fault":
+        """The same fault of something that stands at `place`, a JSON pointer, in a larger body."""
+        return Fault(place + self.pointer, self.detail, self.code)
+
 
 class AppError(Exception):
     code: ClassVar[str] = "error"

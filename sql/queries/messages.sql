@@ -79,18 +79,22 @@ FROM items LEFT JOIN accepted USING (ordinality)
 ORDER BY items.ordinality
 
 -- name: create_messages :many
--- Take up to 1,000 API messages in. `items` is a JSON array; its order is the order of the ids.
+-- Take up to 1,000 API messages in. `letters` is a JSON array of what they say, numbered; `items` one of who gets which: its order
+-- is the order of the ids.
 -- Writes  messages, message_contents, due_messages, and for each new bucket a wakeup with its job.
-WITH items AS MATERIALIZED (
+WITH letters AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(letters)s::jsonb) AS given (
+        letter int, send_after timestamptz, bucket timestamptz, deadline timestamptz, sender_id bigint,
+        subject text, html text, text_body text, tags text[]
+    )
+), items AS MATERIALIZED (
     SELECT nextval('messages_message_id_seq') AS message_id, ordered.*
     FROM (
-        SELECT item.*
+        SELECT item.*, letters.send_after
         FROM ROWS FROM (
-            jsonb_to_recordset(%(items)s::jsonb) AS (
-                recipient text, send_after timestamptz, bucket timestamptz, deadline timestamptz, sender_id bigint,
-                subject text, html text, text_body text, variables jsonb, tags text[]
-            )
+            jsonb_to_recordset(%(items)s::jsonb) AS (recipient text, letter int, variables jsonb)
         ) WITH ORDINALITY AS item
+        JOIN letters USING (letter)
         ORDER BY item.ordinality
     ) AS ordered
 ), message AS (
@@ -100,13 +104,16 @@ WITH items AS MATERIALIZED (
 ), content AS (
     INSERT INTO message_contents
         (message_id, account_id, sender_id, subject, html, text_body, variables, tags, deadline, created_at)
-    SELECT message_id, %(account_id)s, sender_id, subject, html, text_body, variables, tags, deadline, %(now)s FROM items
+    SELECT
+        message_id, %(account_id)s, sender_id, subject, html, text_body, coalesce(variables, '{}'), tags, deadline, %(now)s
+    FROM items
+    JOIN letters USING (letter)
 ), due AS (
     INSERT INTO due_messages (message_id, account_id, send_after)
     SELECT message_id, %(account_id)s, send_after FROM items
 ), wakeup AS (
     INSERT INTO wakeups (account_id, bucket)
-    SELECT DISTINCT %(account_id)s::bigint, bucket FROM items ORDER BY bucket
+    SELECT DISTINCT %(account_id)s::bigint, bucket FROM letters ORDER BY bucket
     ON CONFLICT DO NOTHING
     RETURNING account_id, bucket
 ), job AS (

@@ -7,7 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.commands.messages import NewMessage, create_messages
+from app.commands.messages import Letter, NewMessage, create_messages
 from tests.bench.figures import figure, percentile
 from tests.bench.options import Line, Lines, Options, say, wait_for
 from tests.bench.rows import Conn, relayed_account, value
@@ -84,15 +84,16 @@ def _write_messages(
     with stack.connect_dict() as conn:
         for index, account_id in enumerate(accounts):
             messages = [
-                NewMessage(
-                    f"p{number}@people.test", "Hello", text_body="Hello there",
-                    scheduled_at=begin + timedelta(seconds=chance.uniform(0, span_s)),
-                )
+                NewMessage(f"p{number}@people.test", _letter(begin + timedelta(seconds=chance.uniform(0, span_s))))
                 for number in range(index, count, len(accounts))
-            ]  # fmt: skip
+            ]
             if messages:
                 create_messages(conn, account_id=account_id, messages=messages, now=now)
                 conn.commit()
+
+
+def _letter(at: datetime) -> Letter:
+    return Letter("Hello", text_body="Hello there", scheduled_at=at)
 
 
 def _write_campaigns(

@@ -141,6 +141,47 @@ def test_a_batchs_answer_is_in_the_order_of_its_request(api) -> None:
         assert api.get(f"/messages/{item['id']}").json["to"] == item["to"]
 
 
+def test_each_message_of_a_batch_says_its_own(api) -> None:
+    """Whatever many of them have in common, and in whatever order they come."""
+    at = ["2030-01-01T10:00:00Z", "2030-01-01T10:00:02Z", "2031-05-01T00:00:00Z"]
+    batch = [
+        {
+            "to": f"r{number}@example.test", "subject": f"Hello {number % 3}", "text": f"Dear {{{{ name }}}} {number % 4}",
+            "html": "<p>same</p>" if number % 2 else None, "variables": {"name": f"n{number % 5}"} if number % 5 else {"name": None},
+            "scheduled_at": at[number % 3], "deadline": "2032-01-01T00:00:00Z" if number % 7 else None,
+            "tags": [f"t{number % 2}"] * (number % 3),
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    answer = api.post("/messages/batch", {"messages": batch})
+    assert answer.status_code == 201, answer.data
+    for given, said in zip(batch, answer.json["data"], strict=True):
+        stored = api.get(f"/messages/{said['id']}").json
+        wanted = {**given, "deadline": given["deadline"] or given["scheduled_at"].replace("01T", "02T")}
+        assert {name: stored[name] for name in given} == wanted
+        assert {name: said[name] for name in ("to", "subject", "tags", "scheduled_at")} == {
+            name: given[name] for name in ("to", "subject", "tags", "scheduled_at")
+        }
+    assert api.value("SELECT count(*) FROM wakeups") == 2, "two of the three times are of one bucket"
+
+
+def test_a_letter_that_many_get_is_refused_for_each_who_cannot_get_it(api) -> None:
+    letter = {"subject": "Hello {{ name }}", "text": "t"}
+    big = {"name": "x" * 33_000}
+    batch = [
+        {**letter, "to": "a@b.test", "variables": {"name": "A"}}, {**letter, "to": "b@b.test"},
+        {**letter, "to": "c@b.test", "variables": big}, {**letter, "to": "d@b.test", "variables": {"nome": "D"}},
+        {**letter, "to": "e@b.test", "variables": {"name": "E"}, "deadline": "2001-01-01T00:00:00Z"},
+    ]  # fmt: skip
+    answer = api.post("/messages/batch", {"messages": batch})
+    assert answer.status_code == 422
+    assert [(fault["pointer"], fault["code"]) for fault in answer.json["errors"]] == [
+        ("/messages/1/subject", "unknown_merge_tag"), ("/messages/2/variables", "too_large"),
+        ("/messages/3/subject", "unknown_merge_tag"), ("/messages/4/deadline", "deadline_too_early"),
+    ]  # fmt: skip
+    assert api.row(COUNTS) == NOTHING
+
+
 @pytest.mark.parametrize("path", ["/messages", "/messages/batch"])
 class TestIdempotency:
     def body(self, path: str, **change: str) -> dict:
@@ -341,14 +382,14 @@ def test_a_scan_that_is_cut_says_where_to_go_on(api, monkeypatch) -> None:
 
 
 def test_a_revoked_key_sends_nothing(api) -> None:
-    from app.commands.messages import NewMessage, Post, create_each
+    from app.commands.messages import Letter, NewMessage, Post, create_each
     from app.domain.message import Slot
 
     key_id = api.value("SELECT api_key_id FROM api_keys")
     api.rows("UPDATE api_keys SET revoked_at = now() RETURNING 1")
     now = datetime(2030, 1, 1, tzinfo=UTC)
     slot = Slot(now, now + timedelta(hours=1), False)
-    post = Post(api.account_id, key_id, NewMessage("a@b.test", "s", text_body="t"), slot, "}", None, now)
+    post = Post(api.account_id, key_id, NewMessage("a@b.test", Letter("s", text_body="t")), slot, "}", None, now)
     assert create_each(api.conn, [post]) == ["key revoked"]
     assert api.row(COUNTS) == NOTHING
 
@@ -380,16 +421,18 @@ def insert_sent(api, *, campaign_id: int | None = None, attempt: int = 1, reply:
 
 def test_requests_that_share_a_commit_are_each_taken_on_their_own_terms(api) -> None:
     from app.commands.idempotency import IdempotencyKey
-    from app.commands.messages import NewMessage, Post, create_each
+    from app.commands.messages import Letter, NewMessage, Post, create_each
     from app.domain.message import Slot
 
     now = datetime(2030, 1, 1, tzinfo=UTC)
     slot = Slot(now, now + timedelta(hours=1), False)
     other_id = api.value("INSERT INTO accounts (name) VALUES ('without a sender') RETURNING account_id")
 
-    def post(recipient: str, *, key: str | None = None, account_id: int = api.account_id, **said: Any) -> Post:
+    def post(
+        recipient: str, *, key: str | None = None, account_id: int = api.account_id, variables: Any = None, **said: Any
+    ) -> Post:
         known = IdempotencyKey(account_id, key, b"h" * 32) if key is not None else None
-        message = NewMessage(recipient, "s", text_body='it\'s "so" – {{ email }}', **said)
+        message = NewMessage(recipient, Letter("s", text_body='it\'s "so" – {{ email }}', **said), variables)
         return Post(account_id, None, message, slot, ',"x":1}', known, now)
 
     assert isinstance(create_each(api.conn, [post("first@b.test", key="stored")])[0], int)
@@ -400,7 +443,7 @@ def test_requests_that_share_a_commit_are_each_taken_on_their_own_terms(api) -> 
             [
                 post("a@b.test"), post("b@b.test", key="new"), post("c@b.test", key="stored"), post("d@b.test", key="running"),
                 post("e@b.test", sender_id=1_000_000_000), post("f@b.test", account_id=other_id),
-                post("g@b.test", variables={"n": 1.5, "name": "Zoë \\ \"'"}, tags=["one", "two"]),
+                post("g@b.test", variables={"n": 1.5, "name": "Zoë \\ \"'"}, tags=("one", "two")),
             ],
         )  # fmt: skip
     a, b, stored, running, no_sender, other, g = outcomes
