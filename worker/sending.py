@@ -6,8 +6,8 @@
 
 The next body leaves only after the exchange: so when this process is killed at any point, at most one message of the
 connection may have been accepted without a record, and at most two are marked. For a relay that may have more in doubt
-(`records_behind`) the next body leaves while the exchange is under way: twice as many of both. `_send_in_flight` has its own
-bound.
+(`records_behind`) the exchange begins when the next body has left, and is over before the one after it does: twice as many of
+both. `_send_in_flight` has its own bound.
 """
 
 import asyncio
@@ -151,6 +151,8 @@ class Run:
         self._rendered: deque[tuple[Outgoing | Unsent, float]] = deque()  # before their turn, and when (monotonic)
         self._is_large = False  # the latest of these
         self._meanwhile: Callable[[], None] | None = None  # what to do while the ledger commits
+        self._behind: Result | None = None  # it is recorded when the next body has left
+        self._coming: _Coming | None = None
         self._taking: list[Outgoing] = []  # their marks are or will be asked for, and the answers are not here
         self.sent = 0
 
@@ -170,45 +172,42 @@ class Run:
             return await self._send_in_flight(connection)
         current: Outgoing | None = None
         marked: deque[Outgoing] = deque()
-        coming: _Coming | None = None
         result: Result | None = None
         try:
             marked.extend(await self._take_first(connection))
             while marked:
                 current = marked.popleft()
                 if connection.pipelining and not marked:
-                    marked.extend(await self._arrived(coming) or await self._take(None, connection))
-                    coming = None
+                    marked.extend(await self._catch_up(connection) or await self._take(None, connection))
                 if not self._lease.is_valid():
-                    marked.extend(await self._arrived(coming))
+                    marked.extend(await self._catch_up(connection))
                     await self._give_up([current, *marked], "its permit ran out before it could be sent")
                     connection.drop_ahead()
                     return Ending("relay", wait_s=0.0)
                 delivery = await connection.deliver(
                     current.envelope, current.data, ahead=marked[0].envelope if marked else None,
-                    may_send=self._lease.is_valid,
+                    may_send=self._lease.is_valid, meanwhile=partial(self._record_behind, connection),
                 )  # fmt: skip
                 result = self._judge(current.item, delivery)
                 current = None
-                marked.extend(await self._arrived(coming))
-                coming = None
+                marked.extend(await self._catch_up(connection))
                 if not connection.usable:
                     await self._exchange(result)
                     await self._give_up(marked, delivery.reason or "the connection ended")
                     return self._ending or Ending("relay", reason=connection.why)
-                if connection.records_behind and marked:
-                    coming = await self._take_behind(result, connection)
+                if connection.records_behind and marked and not self._must_stop:
+                    self._behind = result
                 else:
                     marked.extend(await self._take(result, connection))
-                if self._is_overtaken or self._is_stopped:
+                if self._must_stop:
                     # Marked before the pause or cancel, but its body has not left: it need not go.
-                    marked.extend(await self._arrived(coming))
                     connection.drop_ahead()
                     await self._give_up(marked, OVERTAKEN if self._is_overtaken else STOPPED)
                     break
         except asyncio.CancelledError:
-            if result is not None:  # what was handed over before counts once
-                self._services.ledger.record(result)
+            for known in (self._behind, result):  # what was handed over before counts once
+                if known is not None:
+                    self._services.ledger.record(known)
             self._record_interruption(current, marked, connection)
             raise
         finally:
@@ -323,6 +322,10 @@ class Run:
     def _is_stopped(self) -> bool:
         return self._ending is not None and self._ending.kind == "stopped"
 
+    @property
+    def _must_stop(self) -> bool:
+        return self._is_overtaken or self._is_stopped
+
     def _record_interruption(
         self, current: Outgoing | None, marked: Iterable[Outgoing], connection: SmtpConnection
     ) -> None:
@@ -372,9 +375,21 @@ class Run:
         while True:
             coming = await self._take_behind(result, connection)
             taken = await self._arrived(coming)
-            if taken or coming is None or coming.outgoing is None or self._is_overtaken or self._is_stopped:
+            if taken or coming is None or coming.outgoing is None or self._must_stop:
                 return taken
             result = None
+
+    async def _record_behind(self, connection: SmtpConnection) -> None:
+        """Hand over the result that waits for this, and ask for the next mark."""
+        if self._behind is not None:
+            self._coming = await self._take_behind(self._behind, connection)
+            self._behind = None
+
+    async def _catch_up(self, connection: SmtpConnection) -> list[Outgoing]:
+        """Wait until the result before the latest is recorded; return the message that was marked with it."""
+        await self._record_behind(connection)
+        coming, self._coming = self._coming, None
+        return await self._arrived(coming)
 
     async def _take_behind(self, result: Result | None, connection: SmtpConnection) -> "_Coming | None":
         """`_take`, to be waited for with `_arrived`. A mark that is refused brings no other."""

@@ -26,16 +26,16 @@ def combine(lines: Sequence[Line]) -> Line:
     combined: Line = {name: value for name, value in first.items() if name not in MEASURED}
     for name in first:
         if name in MEASURED:
-            combined[name] = _rounded(median(line[name] for line in lines))
+            combined[name] = rounded(median(line[name] for line in lines))
     if "per_s" in first:
         combined["per_s_min"] = min(line["per_s"] for line in lines)
         combined["per_s_max"] = max(line["per_s"] for line in lines)
     return {**combined, "repeats": len(lines)}
 
 
-def _rounded(number: float) -> float:
-    """To three digits or more: what is beyond is chance."""
-    return round(number) if number >= 100 else round(number, 2)
+def rounded(number: float) -> float:
+    """To four digits or more: what is beyond is chance."""
+    return round(number) if number >= 1000 else round(number, 1 if number >= 100 else 2)
 
 
 def figure(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from tests.bench import node
-from tests.bench.figures import combine, ratio
+from tests.bench.figures import combine, ratio, rounded
 from tests.bench.options import Line, Lines, Options, say, wait_for
 from tests.bench.proc import cpu_s, rss_mb
 from tests.bench.rows import clear, launched_campaign, listed_contacts, relayed_account, value
@@ -124,7 +124,7 @@ def send(
     worker_us, postgres_us, sink_us = ((b - a) / count * 1e6 for a, b in zip(before, after, strict=True))
     return {
         "bench": bench, "who": "ours", "n": count, "processes": setup.processes, "connections": setup.connections,
-        "ledger": "on" if setup.is_ledger_on else "off", "per_s": round(count / seconds), "seconds": round(seconds, 2),
+        "ledger": "on" if setup.is_ledger_on else "off", "per_s": rounded(count / seconds), "seconds": round(seconds, 2),
         "worker_cpu_us": round(worker_us), "postgres_cpu_us": round(postgres_us), "sink_cpu_us": round(sink_us),
         "worker_rss_mb": round(memory_mb), "sink": sink.name, "in_flight": setup.in_flight,
     }  # fmt: skip

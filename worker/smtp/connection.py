@@ -15,7 +15,7 @@ A connection that broke is never used again. What a break means for the message 
 cannot have left this process is `not_sent`, one that may have is `uncertain`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Literal, NamedTuple
 
@@ -133,7 +133,7 @@ class SmtpConnection:
 
     async def deliver(
         self, envelope: Envelope, data: bytes, *, ahead: Envelope | None = None,
-        may_send: Callable[[], bool] = lambda: True,
+        may_send: Callable[[], bool] = lambda: True, meanwhile: Callable[[], Awaitable[None]] | None = None,
     ) -> DeliveryResult:  # fmt: skip
         """Send one message.
 
@@ -142,6 +142,8 @@ class SmtpConnection:
                 this body. Ignored without PIPELINING. Its DATA cannot be taken back: see `drop_ahead`.
         may_send  asked when the relay is ready for the body, with nothing between the answer and the write. If not, the
                 connection is closed and the message is `not_sent`.
+        meanwhile  awaited when the body has left, before its answer is: what is done there keeps no message back. Not
+                   called when no body leaves.
 
         Returns  always, except on cancellation: then the connection is closed, `interrupted` holds what is true of this
                  message, and CancelledError goes on.
@@ -157,7 +159,7 @@ class SmtpConnection:
                 return self._broken_off()
             # Also of data that is vouched for: a dot that is the end of the data for the relay alone lets in commands of
             # whoever wrote what follows it. The look takes 2 µs.
-            reply = await self._send_body(write_body(data), ahead)
+            reply = await self._send_body(write_body(data), ahead, meanwhile)
         except _Refused as refused:
             return self._replied(refused.stage, refused.reply, ahead)
         except WireBroken:
@@ -306,7 +308,9 @@ class SmtpConnection:
 
     # -- the data --
 
-    async def _send_body(self, body: bytes, ahead: Envelope | None) -> RawReply:
+    async def _send_body(
+        self, body: bytes, ahead: Envelope | None, meanwhile: Callable[[], Awaitable[None]] | None
+    ) -> RawReply:
         """Write the body (and the next envelope) and return the reply to the final dot."""
         self._stage = Stage.BODY
         if ahead is not None and not (self.pipelining and self._find_fault(ahead) is None):
@@ -324,6 +328,8 @@ class SmtpConnection:
                 self._dot = "gone"
         elif self._wire.send(body, replies=1):
             self._dot = "watched"
+        if meanwhile is not None:
+            await meanwhile()
         return await self._read(Stage.BODY, self._timeouts.end_s)
 
     async def _write_in_pieces(self, body: bytes) -> None:
