@@ -39,7 +39,7 @@ def remove_mark() -> None:
 
 def remove_fence() -> None:
     """Take any mark and any result, whatever happened to the message and its batch in the meantime."""
-    # A process that was frozen finds its batch's turn over, and marks nothing more: the fence is what is to be seen here.
+    # A process that was frozen may find its batch's turn over, and mark nothing more: the fence is what is to be seen here.
     send_batch.SLICE_S = 3600.0
     query = queries.ledger.commit_group
     fences = (

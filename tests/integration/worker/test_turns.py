@@ -12,10 +12,12 @@ from worker.clock_loop import STALLED_AFTER_S, tick
 from worker.ledger import Ledger, Mark
 from worker.tasks import send_batch
 
+MANY = 400  # takes a hundred times as long as it takes to ask who waits
 
-def due_campaign(e: Engine, *, ordinal: int = 0) -> tuple[MadeCampaign, int]:
-    """A campaign of six whose one batch is due, and the job that waits for a slot to send it."""
-    made = a_sending_campaign(e.db, an_account(e.db), 6)
+
+def due_campaign(e: Engine, *, ordinal: int = 0, recipients: int = 6) -> tuple[MadeCampaign, int]:
+    """A campaign whose one batch is due, and the job that waits for a slot to send it."""
+    made = a_sending_campaign(e.db, an_account(e.db), recipients)
     e.do(
         "UPDATE batches SET status = 'queued', job_id = NULL, run = 0, ordinal = %s WHERE batch_id = %s",
         ordinal, made.batch_id,
@@ -49,7 +51,7 @@ def test_a_batch_whose_turn_is_over_comes_back_behind_first_turns_and_another_ca
     monkeypatch.setattr(send_batch, "SLICE_S", 0.0)
 
     async def work(e: Engine) -> None:
-        slow, own_job = due_campaign(e, ordinal=ordinal)
+        slow, own_job = due_campaign(e, ordinal=ordinal, recipients=MANY)
         e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
         other, _ = due_campaign(e)
         await send(e, slow)
@@ -76,35 +78,67 @@ def test_turns_follow_each_other_until_all_is_sent(engine: RunEngine, monkeypatc
     monkeypatch.setattr(send_batch, "SLICE_S", 0.001)
 
     async def work(e: Engine) -> None:
-        made, own_job = due_campaign(e)
+        made, own_job = due_campaign(e, recipients=MANY)
         e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
+        _, others_job = due_campaign(e)
         turns = 0
-        while e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "queued" and turns < 100:
-            e.do("DELETE FROM procrastinate_jobs")
+        while e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "queued":
+            e.do("DELETE FROM procrastinate_jobs WHERE id <> %s", others_job)
+            e.do("UPDATE procrastinate_jobs SET priority = -20")
             await send(e, made)
-            monkeypatch.setattr(send_batch, "SLICE_S", send_batch.SLICE_S * 2)  # some turn is long enough for one
+            monkeypatch.setattr(send_batch, "SLICE_S", send_batch.SLICE_S * 2)
             turns += 1
-        assert sorted(e.arrivals()) == [f"p{n}@people.test" for n in range(1, 7)]
+        assert turns > 1
+        assert sorted(e.arrivals()) == sorted(f"p{n}@people.test" for n in range(1, MANY + 1))
 
     engine(work)
 
 
-def test_a_batch_keeps_its_slot_beyond_its_turn_while_nobody_waits_for_one(
-    engine: RunEngine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_said_to_wait", [False, True])
+def test_a_batch_keeps_its_slot_beyond_its_turn_while_no_other_campaign_waits_for_one(
+    engine: RunEngine, monkeypatch: pytest.MonkeyPatch, is_said_to_wait: bool
 ) -> None:
     monkeypatch.setattr(send_batch, "SLICE_S", 0.0)
 
     async def work(e: Engine) -> None:
-        made, own_job = due_campaign(e)
-        e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
-        asked = iter([False, False, False])
-        e.services.others_wait = lambda: next(asked, True)  # somebody comes when three have been sent
+        e.services.others_wait = lambda: is_said_to_wait
+        made, own_job = due_campaign(e, recipients=MANY)
+        if is_said_to_wait:  # by another batch of its own campaign: there is the job that waits
+            assert priorities(e, made) == [-20]
+        else:
+            e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
+            other, _ = due_campaign(e)
         await send(e, made)
-        assert len(e.arrivals()) == 3
+        assert e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "done"
+        assert e.value("SELECT run FROM batches WHERE batch_id = %s", made.batch_id) == 1
+        assert priorities(e, made if is_said_to_wait else other) == [-20]
+
+    engine(work)
+
+
+def test_a_turn_ends_when_another_campaign_comes_to_wait(engine: RunEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(send_batch, "SLICE_S", 0.0)
+
+    async def work(e: Engine) -> None:
+        made, own_job = due_campaign(e, recipients=MANY)
+        e.do("DELETE FROM procrastinate_jobs WHERE id = %s", own_job)
+        asked = 0
+
+        def others_wait() -> bool:
+            nonlocal asked
+            asked += 1
+            if asked == 10:
+                due_campaign(e)
+            return True
+
+        e.services.others_wait = others_wait
+        await send(e, made)
+        assert asked >= 10
+        assert 0 < len(e.arrivals()) < MANY
         assert e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "queued"
         e.services.others_wait = lambda: False
         await send(e, made)
-        assert len(e.arrivals()) == 6
+        assert len(e.arrivals()) == MANY
         assert e.value("SELECT status FROM batches WHERE batch_id = %s", made.batch_id) == "done"
 
     engine(work)
