@@ -37,19 +37,31 @@ CHUNKED = tuple(Setup(processes, connections, in_flight=16) for processes in (1,
 
 
 def run(options: Options) -> Lines:
+    """The figures of the issue are those of the best of ours against the best of the baseline, whatever the sink."""
     with running_stack() as stack:
-        yield from _compare(stack, options, SETUPS, stack.sink, suffix="")
-        yield from _compare(stack, options, CHUNKED, stack.chunking_sink, suffix=", CHUNKING")
+        plain = _compare(stack, options, SETUPS, stack.sink)
+        yield from _summary(plain, plain.baselines, suffix=", without CHUNKING")
+        chunked = _compare(stack, options, CHUNKED, stack.chunking_sink)
+        yield from _summary(chunked, plain.baselines + chunked.baselines)
 
 
-def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink, *, suffix: str) -> Lines:
-    """Ours and the baseline, turn by turn, into one sink; and ours at its best with a ledger that writes nothing."""
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Medians of what was measured into one sink."""
+
+    ours: list[Line]
+    best_without: Line  # ours at its best, with a ledger that writes nothing
+    baselines: list[Line]
+
+
+def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink) -> Compared:
+    """Ours and the baseline, turn by turn; and ours at its best in the first turn with a ledger that writes nothing."""
     count = options.size(DEFAULT_N)
     ours: dict[Setup, list[Line]] = {setup: [] for setup in setups}
     theirs: dict[int, list[Line]] = {concurrency: [] for concurrency in BASELINE_CONCURRENCY}
     without: dict[Setup, list[Line]] = {}
     for turn in range(options.repeats):
-        say(f"send{suffix}: turn {turn + 1} of {options.repeats}")
+        say(f"send into {sink.name}: turn {turn + 1} of {options.repeats}")
         for setup, lines in ours.items():
             lines.append(send(stack, count=count, setup=setup, sink=sink))
         if not without:
@@ -59,24 +71,22 @@ def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink
             lines.append(send(stack, count=count, setup=setup, sink=sink))
         for concurrency, lines in theirs.items():
             lines.append(send_baseline(stack, count=min(count, BASELINE_N_MAX), concurrency=concurrency, sink=sink))
-    yield from _summary(ours, theirs, without, suffix)
+    (off_lines,) = without.values()
+    return Compared(
+        [combine(lines) for lines in ours.values()], combine(off_lines), [combine(lines) for lines in theirs.values()]
+    )
 
 
-def _summary(
-    ours: dict[Setup, list[Line]], theirs: dict[int, list[Line]], without: dict[Setup, list[Line]], suffix: str
-) -> Lines:
-    medians = [combine(lines) for lines in ours.values()]
-    baselines = [combine(lines) for lines in theirs.values()]
-    ((off_setup, off_lines),) = without.items()
-    off = combine(off_lines)
-    yield from (*medians, off, *baselines)
-    best, best_baseline = (max(lines, key=lambda line: line["per_s"]) for lines in (medians, baselines))
+def _summary(compared: Compared, baselines: Sequence[Line], *, suffix: str = "") -> Lines:
+    off = compared.best_without
+    yield from (*compared.ours, off, *compared.baselines)
+    best, best_baseline = (max(lines, key=lambda line: line["per_s"]) for lines in (compared.ours, baselines))
     yield ratio(
         f"send{suffix}", best["per_s"], best_baseline["per_s"], at_least=RATIO_AT_LEAST, ours_per_s=best["per_s"],
         baseline_per_s=best_baseline["per_s"], ours_at=f"{best['processes']} x {best['connections']}",
         in_flight=best["in_flight"], baseline_at=best_baseline["concurrency"], n=best["n"],
     )  # fmt: skip
-    on = combine(ours[replace(off_setup, is_ledger_on=True)])
+    on = next(line for line in compared.ours if all(line[name] == off[name] for name in ("processes", "connections")))
     yield ratio(
         f"ledger on : off{suffix}", on["per_s"], off["per_s"], at_least=LEDGER_RATIO_AT_LEAST, on_per_s=on["per_s"],
         off_per_s=off["per_s"], n=on["n"],
