@@ -44,7 +44,7 @@ def remove_fence() -> None:
     query = queries.ledger.commit_group
     fences = (
         rb" AND m\.attempt = r\.attempt\s+AND \(m\.status = 'sending' OR [^)]*\)\)",
-        rb" AND m\.attempt = k\.attempt AND m\.status = 'queued'",
+        rb" AND m\.attempt = k\.attempt\s+AND m\.status = 'queued'",
     )
     text = query.text
     for fence in fences:
