@@ -1,11 +1,12 @@
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link, Navigate } from "@tanstack/react-router";
 import { ArrowLeft, ArrowRight, Check, CircleAlert, Cloud, CloudUpload } from "lucide-react";
+import { useState } from "react";
 import { type Campaign, campaignQuery } from "@/api/campaigns";
 import { AudienceStep } from "@/features/compose/audience-step";
 import { ContentStep } from "@/features/compose/content-step";
 import { PreviewStep } from "@/features/compose/preview-step";
-import { ScheduleStep } from "@/features/compose/schedule-step";
+import { nowOrNextFullHour, ScheduleStep } from "@/features/compose/schedule-step";
 import { useFollowImport } from "@/features/compose/use-audience";
 import { useContentFaults } from "@/features/compose/use-content-faults";
 import { type Draft, type SaveState, useDraft } from "@/features/compose/use-draft";
@@ -53,6 +54,7 @@ function Compose({ campaign }: { campaign: Campaign }) {
   const { step = "audience" } = route.useSearch();
   const navigate = route.useNavigate();
   const draft = useDraft(campaign);
+  const [when, setWhen] = useState(nowOrNextFullHour); // here, so that it is kept when another step is looked at
   useFollowImport(campaign);
   const at = STEPS.indexOf(step);
   const before = STEPS[at - 1];
@@ -94,7 +96,9 @@ function Compose({ campaign }: { campaign: Campaign }) {
         ) : null}
         {step === "content" ? <ContentStep campaign={campaign} draft={draft} /> : null}
         {step === "preview" ? <PreviewStep campaign={campaign} version={version} /> : null}
-        {step === "schedule" ? <ScheduleStep campaign={campaign} draft={draft} version={version} /> : null}
+        {step === "schedule" ? (
+          <ScheduleStep campaign={campaign} draft={draft} version={version} when={when} onWhen={setWhen} />
+        ) : null}
       </Panel>
       <footer className="mt-4 flex justify-between gap-3">
         {before ? (

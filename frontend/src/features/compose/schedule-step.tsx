@@ -29,10 +29,20 @@ import { Time } from "@/ui/time";
 
 const HOUR_MS = 3_600_000;
 
+/** What is chosen under "When". The time is kept while "Now" is chosen. */
+export type When = { mode: "now" | "later"; wall: WallTime };
+
+type ScheduleStepProps = {
+  campaign: Campaign;
+  draft: Draft;
+  version: string;
+  when: When;
+  onWhen: (when: When) => void;
+};
+
 /** When they get it, how fast, and what that means. */
-export function ScheduleStep({ campaign, draft, version }: { campaign: Campaign; draft: Draft; version: string }) {
-  const [mode, setMode] = useState<"now" | "later">("now");
-  const [wall, setWall] = useState<WallTime>(() => nextFullHour());
+export function ScheduleStep({ campaign, draft, version, when, onWhen }: ScheduleStepProps) {
+  const { mode, wall } = when;
   const instant = toInstant(wall);
   const at = mode === "later" && instant.kind === "at" ? instant.at : null;
   return (
@@ -42,7 +52,7 @@ export function ScheduleStep({ campaign, draft, version }: { campaign: Campaign;
           <ChoiceCards
             label="When"
             value={mode}
-            onChange={setMode}
+            onChange={(chosen) => onWhen({ mode: chosen, wall })}
             choices={[
               {
                 value: "now",
@@ -58,7 +68,9 @@ export function ScheduleStep({ campaign, draft, version }: { campaign: Campaign;
               },
             ]}
           />
-          {mode === "later" ? <DateTimeZoneField value={wall} onChange={setWall} /> : null}
+          {mode === "later" ? (
+            <DateTimeZoneField value={wall} onChange={(chosen) => onWhen({ mode, wall: chosen })} />
+          ) : null}
         </Section>
         <Section title="How fast">
           <ChoiceCards
@@ -118,9 +130,9 @@ function Section({ title, children }: { title: string; children: React.ReactNode
   );
 }
 
-function nextFullHour(): WallTime {
+export function nowOrNextFullHour(): When {
   const soon = new Date(Math.ceil((Date.now() + HOUR_MS / 2) / HOUR_MS) * HOUR_MS);
-  return toWallTime(soon, viewerZone());
+  return { mode: "now", wall: toWallTime(soon, viewerZone()) };
 }
 
 const WINDOWS = [

@@ -195,6 +195,18 @@ test("what the launch would be refused for is said beforehand, with its place an
   );
 });
 
+test("the time that was chosen is kept while another step is looked at", async () => {
+  const { user } = renderApp("/campaigns/cmp_5/compose?step=schedule");
+  await user.click(await screen.findByRole("radio", { name: /At a time/ }));
+  fireEvent.change(await screen.findByLabelText("Date"), { target: { value: "2031-05-06" } });
+  const steps = screen.getByRole("navigation", { name: "Steps" });
+  await user.click(within(steps).getByRole("button", { name: /^Content/ }));
+  expect(await screen.findByLabelText("Subject")).toBeInTheDocument();
+  await user.click(within(steps).getByRole("button", { name: /^Schedule/ }));
+  expect(await screen.findByRole("radio", { name: /At a time/ })).toBeChecked();
+  expect(screen.getByLabelText("Date")).toHaveValue("2031-05-06");
+});
+
 test("the content is not done while the forecast finds a fault in it, until it is changed", async () => {
   const fault = { pointer: "/text", detail: "the audience has no {{ nickname }}", code: "unknown_tag" };
   const { user } = renderApp("/campaigns/cmp_5/compose?step=schedule", {
