@@ -224,7 +224,7 @@ class _Turn:
                 self._services.pool, queries.batches.let_another_go_next, campaign_id=self._campaign_id,
                 now=self._services.now(),
             )  # fmt: skip
-        except psycopg.OperationalError:
+        except psycopg.Error:  # it is asked again after another slice
             return False
         return moved > 0
 
