@@ -1,12 +1,13 @@
 """API messages that are due: one wake-up per account and bucket, and nobody is forgotten at the end of one."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
 from app.embedded import free_port
+from sql import queries
 from tests.factories import an_account, an_api_message
 from tests.integration.worker.engine import Engine, RunEngine
 from worker import clock_loop
@@ -165,3 +166,37 @@ def test_a_job_of_a_deleted_account_does_nothing(engine: RunEngine) -> None:
         await send_due.run(e.services, id=4_711, epoch=bucket(e, ago_s=10), job_id=1)
 
     engine(work)
+
+
+@pytest.mark.parametrize("statistics", ["right", "of an empty table"])
+def test_a_claim_reads_its_own_rows_however_many_wait_in_the_future(database_url: str, statistics: str) -> None:
+    """Also by a plan that was made for any account, as a worker's connections have after some claims."""
+    tables = ["messages", "message_contents", "due_messages"]
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        account_id, other_id = an_account(conn), an_account(conn)
+        conn.execute("SET session_replication_role = replica")
+        conn.execute(
+            "WITH made AS (INSERT INTO messages (account_id, send_after, recipient)"
+            " SELECT %s, now() + interval '1 day', 'later@people.test' FROM generate_series(1, 20000)"
+            " RETURNING message_id, account_id, send_after),"
+            " due AS (INSERT INTO due_messages SELECT * FROM made)"
+            " INSERT INTO message_contents (message_id, account_id, subject, deadline)"
+            " SELECT message_id, account_id, 'Later', send_after FROM made",
+            (other_id,),
+        )
+        wanted = [an_api_message(conn, account_id, in_s=-1.0) for _ in range(20)]
+        conn.execute(b"VACUUM ANALYZE " + ", ".join(tables).encode())
+        if statistics != "right":  # what an analysis finds while a million rows are being written
+            conn.execute("UPDATE pg_class SET reltuples = 0 WHERE relname = ANY(%s)", (tables,))
+        conn.execute("SET plan_cache_mode = force_generic_plan")
+        touched = "SELECT sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables WHERE relname = ANY(%s)"
+        with conn.transaction():
+            (before,) = conn.execute(touched, (tables,)).fetchone() or ()
+            claimed = conn.execute(
+                queries.due.claim.text,
+                {"account_id": account_id, "job_id": 1, "until": datetime.now(UTC), "now": datetime.now(UTC), "at_most": 500},
+                prepare=True,
+            ).fetchall()  # fmt: skip
+            (after,) = conn.execute(touched, (tables,)).fetchone() or ()
+        assert [row[0] for row in claimed] == wanted
+        assert after - before < 1000
