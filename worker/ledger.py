@@ -34,6 +34,9 @@ OutcomeWord = Literal["sent", "failed", "uncertain", "expired", "try_later", "no
 RETRY_PAUSE_MAX_S = 1.0
 GROUP_MAX = 2000
 GATHER_TURNS_MAX, QUIET_TURNS_MAX = 12, 4
+#: How long whoever has several messages in flight keeps results back, for others to share their commit: into Postfix a commit
+#: for each connection's answers took 390 µs of processor time a message, this takes 310 (worker and PostgreSQL, `ONLY=latency`).
+GATHER_S = 0.03
 COLLISIONS_MAX = 3
 REPLY_SIZE_MAX = 500
 
@@ -105,6 +108,7 @@ class Ledger:
         self._wake = asyncio.Event()
         self._conn: AsyncConn | None = None
         self._meanwhile: list[Callable[[], None]] = []  # of the group under way, until its statement is
+        self._gathering: asyncio.Future[None] | None = None
         self._tried_at: list[datetime] = []  # the times that the group under way has been written with
         self.groups = 0
         self.committed = 0
@@ -154,6 +158,19 @@ class Ledger:
         """End a queued message without an attempt. Recorded with the next group; before `flush` returns."""
         self._unsent.append(unsent)
         self._wake.set()
+
+    def next_gathering(self) -> asyncio.Future[None]:
+        """Done within GATHER_S, for all who wait for it at once: what they hand over then is in one group."""
+        if self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.create_future()
+            loop.call_later(GATHER_S, self._end_gathering)
+        return self._gathering
+
+    def _end_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering.set_result(None)
+            self._gathering = None
 
     async def flush(self) -> None:
         """Return when everything handed over so far is durable."""

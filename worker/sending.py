@@ -38,9 +38,6 @@ LEASE_USE_S = 0.5  # what was sent is stamped at least this often, so that the w
 LIMITER_PAUSE_S = 0.5
 RENDERED_USE_S = 0.5  # a message that was made longer ago is made again
 LARGE_SIZE = 64 * 1024  # bytes; of larger messages one is made ahead, however many may be in flight
-#: How long to wait for further answers, with several in flight, before what is there is recorded: into Postfix a commit for
-#: each answer took a fifth of the processor time that Postfix needs.
-GATHER_S = 0.02
 OVERTAKEN = "this process was silent, and another took over"
 STOPPED = "its campaign was paused or cancelled first"
 
@@ -238,7 +235,7 @@ class Run:
                     await self._submit(stream, taking.pop(0), flying)
                 if not flying and is_last:
                     break
-                await self._read_answers(stream, flying, answered, enough=connection.in_flight_max // 4)
+                await self._read_answers(stream, flying, answered, enough=connection.in_flight_max // 2)
         except asyncio.CancelledError:
             stream.abandon()
             unknown = DeliveryResult("uncertain", Stage.BODY, None, "this process ended before the relay answered")
@@ -257,7 +254,7 @@ class Run:
     async def _read_answers(
         self, stream: ChunkedStream, flying: deque[Outgoing], answered: list[Result], *, enough: int
     ) -> None:
-        """Read at least one answer, and all that are here. While `enough` are not, wait a little for more.
+        """Read at least one answer, and all that are here. While `enough` are not, wait for more until the ledger gathers.
 
         What has been answered and is not recorded takes the place of one in flight, so the bound of what a kill leaves in
         doubt is the same; and those still in flight keep the relay busy meanwhile.
@@ -265,9 +262,10 @@ class Run:
         has_waited = False
         while flying:
             if answered and not stream.has_answer:
-                if has_waited or len(answered) >= enough:
+                missing = min(enough - len(answered), len(flying))
+                if has_waited or missing <= 0:
                     return
-                await asyncio.sleep(GATHER_S)
+                await stream.until_answers(missing, or_until=self._services.ledger.next_gathering())
                 has_waited = True
                 continue
             delivery = await stream.next_delivery()

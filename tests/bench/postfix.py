@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from app.embedded import ending_with_us, free_port
-from tests.bench.options import wait_for
+from tests.bench.figures import rounded
+from tests.bench.options import Line, wait_for
 from tests.bench.stack import answers
 
 _POSTFIX = shutil.which("postfix", path="/usr/sbin:/usr/local/sbin:/usr/bin")
+
+_SIZE_BYTES = 5_000  # about as much as a message of 3 kB of HTML, with its text
 
 # Everything that would slow one client of many down on purpose is off; the queue's files and their fsync are as they are.
 _MAIN_CF = """
@@ -105,6 +109,24 @@ def running_postfix() -> Iterator[int]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def measure_ceiling(port: int, count: int, connections: int) -> Line:
+    """What Postfix takes from a client in C that hardly costs anything, with no round trip and nothing else to do here."""
+    assert _POSTFIX is not None
+    began = time.perf_counter()
+    subprocess.run(
+        [
+            str(Path(_POSTFIX).with_name("smtp-source")), "-d", "-s", str(connections), "-m", str(count), "-l", str(_SIZE_BYTES),
+            "-f", "bounce@example.test", "-t", "to@people.test", f"127.0.0.1:{port}",
+        ],
+        stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=600, check=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    return {
+        "who": "smtp-source", "n": count, "connections": connections, "per_s": rounded(count / seconds),
+        "seconds": round(seconds, 2),
+    }  # fmt: skip
 
 
 def _write(folder: Path, port: int) -> None:

@@ -15,6 +15,7 @@ RSET before each MAIL: a message that was refused leaves its transaction open at
 out of order.
 """
 
+import asyncio
 from collections import deque
 
 from worker.smtp.connection import DeliveryResult, SmtpConnection
@@ -49,6 +50,10 @@ class ChunkedStream:
     def has_answer(self) -> bool:
         """The answer to the oldest message in flight is here, or none will come: `next_delivery` returns at once."""
         return bool(self._sizes) and (not self._connection.usable or self._wire.unread >= _REPLIES)
+
+    async def until_answers(self, count: int, *, or_until: asyncio.Future[None]) -> None:
+        """Wait until so many answers are here or that is done. May return sooner, at the latest when the connection breaks."""
+        await self._wire.until_unread(count * _REPLIES, or_until=or_until)
 
     def abandon(self) -> None:
         """Close the connection: what is in flight will not be waited for."""

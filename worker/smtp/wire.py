@@ -47,6 +47,7 @@ class Wire(asyncio.Protocol):
         self._reader = ReplyReader()
         self._replies: deque[RawReply] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._wanted = 1  # replies that whoever waits has use for
         self._deadline_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed: asyncio.Future[None] = self._loop.create_future()
@@ -79,7 +80,8 @@ class Wire(asyncio.Protocol):
         if self._replies:
             if self.owed:
                 self._acknowledge_now()
-            self._wake()
+            if len(self._replies) >= self._wanted:
+                self._wake()
 
     def _acknowledge_now(self) -> None:
         """Acknowledge what came although we have nothing to send.
@@ -154,6 +156,22 @@ class Wire(asyncio.Protocol):
             await self._wait(timeout_s)
         return self._replies.popleft()
 
+    async def until_unread(self, count: int, *, or_until: asyncio.Future[None]) -> None:
+        """Wait until so many replies have come or that is done. Returns sooner when anything else happens."""
+        if self.is_broken or len(self._replies) >= count or or_until.done():
+            return
+
+        def wake(_: object) -> None:
+            self._wake()
+
+        self._wanted = count
+        or_until.add_done_callback(wake)
+        try:
+            await self._wait_for_wake()
+        finally:
+            or_until.remove_done_callback(wake)
+            self._wanted = 1
+
     async def until_written(self, timeout_s: float) -> None:
         """Wait until the last write has left this process, or the server answers before that. Raises WireBroken."""
         while self.is_held and not self._replies:
@@ -180,14 +198,19 @@ class Wire(asyncio.Protocol):
     # -- waiting --
 
     async def _wait(self, timeout_s: float) -> None:
+        self._arm(timeout_s)
+        try:
+            await self._wait_for_wake()
+        finally:
+            self._deadline_s = None
+
+    async def _wait_for_wake(self) -> None:
         assert self._waiter is None, "two tasks wait on one connection"
         self._waiter = self._loop.create_future()
-        self._arm(timeout_s)
         try:
             await self._waiter
         finally:
             self._waiter = None
-            self._deadline_s = None
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():

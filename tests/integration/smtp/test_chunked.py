@@ -101,6 +101,50 @@ def test_when_the_connection_breaks_what_is_in_flight_is_uncertain_and_after_a_4
     assert run(work(b"421 4.3.2 closing\r\n")) == ["replied", "not_sent", "not_sent"]
 
 
+def test_waiting_for_answers_ends_with_so_many_of_them_when_told_or_with_the_connection() -> None:
+    accepted = b"250 reset\r\n250 mail\r\n250 rcpt\r\n250 accepted\r\n"
+
+    async def work() -> None:
+        go_on = asyncio.Event()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 relay\r\n")
+            await reader.readuntil(b"\r\n")
+            writer.write(b"250-relay\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            for _ in range(3):
+                await reader.readuntil(b"LAST\r\n")
+            writer.write(accepted)
+            await go_on.wait()
+            go_on.clear()
+            writer.write(accepted)
+            await go_on.wait()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            connection = await open_to(server.sockets[0].getsockname()[1])
+            stream = ChunkedStream(connection)
+            for recipient in ("ada@accept.test", "bob@accept.test", "c@accept.test"):
+                assert stream.submit(Envelope("news@us.test", recipient), DATA) is None
+            never, soon = asyncio.Future[None](), asyncio.Future[None]()
+            await stream.until_answers(1, or_until=never)
+            assert stream.has_answer
+            asyncio.get_running_loop().call_soon(soon.set_result, None)
+            await stream.until_answers(2, or_until=soon)
+            assert connection.wire.unread == 4
+            waiting = asyncio.create_task(stream.until_answers(2, or_until=never))
+            await asyncio.sleep(0)
+            go_on.set()
+            await waiting
+            assert connection.wire.unread == 8
+            go_on.set()
+            await stream.until_answers(3, or_until=never)
+            assert not connection.usable
+            assert [(await stream.next_delivery()).state for _ in range(3)] == ["replied", "replied", "uncertain"]
+
+    run(work())
+
+
 def test_without_chunking_or_without_being_asked_one_message_is_under_way_at_a_time() -> None:
     async def work(offered: bytes, in_flight: int) -> tuple[int, bool]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

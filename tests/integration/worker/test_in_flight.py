@@ -17,7 +17,8 @@ from app.embedded import free_port
 from tests.chaos.sink import Journal, Relay
 from tests.factories import MadeCampaign, a_sending_campaign, an_account
 from tests.integration.worker.engine import Engine, running_engine
-from worker import sending
+from worker import ledger, sending
+from worker.ledger import Ledger
 from worker.smtp.connection import BEHIND_IN_FLIGHT
 from worker.tasks import send_batch
 
@@ -96,6 +97,39 @@ def test_answers_that_come_shortly_after_each_other_are_recorded_in_one_commit(i
         assert e.services.ledger.groups < RECIPIENTS / 2
 
     in_flight(work, delay_s=0.002)
+
+
+def test_what_several_connections_have_to_record_is_recorded_in_one_commit(
+    in_flight: RunInFlight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of what is in flight takes longer to be answered than they wait, and their waits end together, whenever they began."""
+    groups: list[set[int]] = []
+    write = Ledger._write
+
+    async def watched(self: Ledger, conn: Any, group: list[Any], *others: Any, **more: Any) -> Any:
+        groups.append({entry.result.message_id for entry in group if entry.result is not None})
+        return await write(self, conn, group, *others, **more)
+
+    monkeypatch.setattr(Ledger, "_write", watched)
+    monkeypatch.setattr(ledger, "GATHER_S", 0.2)
+    monkeypatch.setattr(sending, "PERMITS_FIRST", RECIPIENTS)  # nobody is late because it asks for more
+    monkeypatch.setattr(sending, "LEASE_USE_S", 60.0)
+
+    async def work(e: Engine, made: MadeCampaign, log: Log) -> None:
+        other = a_sending_campaign(e.db, an_account(e.db, limit=1_000_000, transport="relay"), RECIPIENTS)
+        e.do("UPDATE batches SET status = 'queued', job_id = NULL, run = 0")
+        first = asyncio.create_task(send(e, made))
+        await log.has(4)
+        await asyncio.gather(first, send(e, other))
+        of_one = {
+            row["message_id"]
+            for row in e.rows("SELECT message_id FROM messages WHERE campaign_id = %s", made.campaign_id)
+        }
+        recorded = [group for group in groups if group]
+        assert sum(len(group) for group in recorded) == 2 * RECIPIENTS
+        assert sum(bool(group & of_one and group - of_one) for group in recorded) > len(recorded) / 2
+
+    in_flight(work, delay_s=0.03)
 
 
 @both_ways
