@@ -231,8 +231,7 @@ class Run:
                 is_last = not taking
                 taking = await self._exchange_some(answered, taking)
                 answered = []
-                while taking:
-                    await self._submit(stream, taking.pop(0), flying)
+                await self._submit(stream, taking, flying)
                 if not flying and is_last:
                     break
                 await self._read_answers(stream, flying, answered, enough=connection.in_flight_max // 2)
@@ -294,17 +293,22 @@ class Run:
             return []
         return marked
 
-    async def _submit(self, stream: ChunkedStream, outgoing: Outgoing, flying: deque[Outgoing]) -> None:
-        """Write one marked message, or record why it was not."""
-        if not self._lease.is_valid():
-            await self._give_up([outgoing], "its permit ran out before it could be sent")
+    async def _submit(self, stream: ChunkedStream, taken: list[Outgoing], flying: deque[Outgoing]) -> None:
+        """Write marked messages, or record why they were not. `taken` is empty when all that became of them is recorded."""
+        if taken and not self._lease.is_valid():
+            await self._give_up(taken, "its permit ran out before it could be sent")
             self._ending = self._ending or Ending("relay", wait_s=0.0)
+            taken.clear()
             return
-        decided = stream.submit(outgoing.envelope, outgoing.data)
-        if decided is None:
-            flying.append(outgoing)
-        else:
-            await self._exchange(self._judge(outgoing.item, decided))
+        refused: list[Result] = []
+        for outgoing, decided in zip(taken, stream.submit([(o.envelope, o.data) for o in taken]), strict=True):
+            if decided is None:
+                flying.append(outgoing)
+            else:
+                refused.append(self._judge(outgoing.item, decided))
+        taken.clear()
+        for recorded in [self._services.ledger.hand_over(result, None) for result in refused]:
+            self._heed(await recorded)
 
     def _mark(self, outgoing: Outgoing) -> Mark:
         return Mark(outgoing.item.message_id, outgoing.item.attempt, self._epoch)

@@ -17,6 +17,7 @@ out of order.
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 
 from worker.smtp.connection import DeliveryResult, SmtpConnection
 from worker.smtp.envelope import Envelope, has_bare_line_end, write_rcpt
@@ -26,6 +27,7 @@ from worker.smtp.wire import WireBroken
 
 _REPLIES = 4  # to each message: RSET, MAIL, RCPT, BDAT
 IN_FLIGHT_BYTES_MAX = 4 * 1024 * 1024
+_WRITE_SIZE = 64 * 1024  # bytes of small messages that leave in one write
 
 
 class ChunkedStream:
@@ -60,23 +62,34 @@ class ChunkedStream:
         if self._sizes:
             self._wire.abort("given up with messages under way")
 
-    def submit(self, envelope: Envelope, data: bytes) -> DeliveryResult | None:
-        """Write one whole message. None: `next_delivery` will answer; else what is true of it already.
+    def submit(self, messages: Sequence[tuple[Envelope, bytes]]) -> list[DeliveryResult | None]:
+        """Write whole messages, small ones in one write: each write is a system call, and wakes up the relay.
 
         data  CRLF lines. BDAT needs no doubled dots.
+
+        Returns  for each: None, and `next_delivery` will answer, in this order; or what is true of it already.
         """
-        refusal = self._connection.find_refusal(envelope, data)
-        if refusal is not None:
-            return refusal
-        if not data.endswith(b"\r\n"):
-            data += b"\r\n"
-        assert envelope.is_canonical or not has_bare_line_end(data)
+        decided = [self._connection.find_refusal(envelope, data) for envelope, data in messages]
+        going = deque(number for number, refusal in enumerate(decided) if refusal is None)
+        while going:
+            together: list[int] = []
+            size = 0
+            while going and size < _WRITE_SIZE:
+                together.append(going.popleft())
+                size += len(messages[together[-1]][1])
+            written = b"".join(piece for number in together for piece in self._pieces(*messages[number]))
+            if self._wire.send(written, replies=_REPLIES * len(together)):
+                self._sizes.extend(len(messages[number][1]) for number in together)
+            else:
+                gone = DeliveryResult("not_sent", Stage.MAIL, None, self._wire.why)
+                decided = [gone if number in together else known for number, known in enumerate(decided)]
+        return decided
+
+    def _pieces(self, envelope: Envelope, data: bytes) -> tuple[bytes, ...]:
+        end = b"" if data.endswith(b"\r\n") else b"\r\n"
+        assert envelope.is_canonical or not has_bare_line_end(data + end)
         mail = self._connection.write_mail(envelope)
-        head = b"".join((b"RSET\r\n", mail, write_rcpt(envelope), b"BDAT %d LAST\r\n" % len(data)))
-        if not self._wire.send(head + data, replies=_REPLIES):
-            return DeliveryResult("not_sent", Stage.MAIL, None, self._wire.why)
-        self._sizes.append(len(data))
-        return None
+        return b"RSET\r\n", mail, write_rcpt(envelope), b"BDAT %d LAST\r\n" % (len(data) + len(end)), data, end
 
     async def next_delivery(self) -> DeliveryResult:
         """Wait for the answer to the oldest message in flight. After a break each of the others is uncertain."""

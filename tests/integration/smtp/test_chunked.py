@@ -11,6 +11,7 @@ from app.settings import RelayAddress
 from tests.integration.postfix_relay import needs_postfix, running_postfix
 from worker.smtp.chunked import ChunkedStream
 from worker.smtp.connection import DeliveryResult, Envelope, SmtpConnection, Timeouts
+from worker.smtp.wire import Wire
 
 Answer = TypeVar("Answer")
 TIMEOUTS = Timeouts(greeting_s=20, ehlo_s=20, mail_s=20, rcpt_s=20, data_s=20, end_s=20)
@@ -35,8 +36,9 @@ async def open_to(port: int, *, in_flight: int = 10) -> SmtpConnection:
 async def deliver_all(connection: SmtpConnection, recipients: list[str]) -> list[DeliveryResult]:
     """Write all before reading any reply."""
     stream = ChunkedStream(connection)
-    for recipient in recipients:
-        assert stream.submit(Envelope("news@us.test", recipient), DATA) is None
+    assert stream.submit([(Envelope("news@us.test", recipient), DATA) for recipient in recipients]) == [None] * len(
+        recipients
+    )
     return [await stream.next_delivery() for _ in recipients]
 
 
@@ -101,6 +103,39 @@ def test_when_the_connection_breaks_what_is_in_flight_is_uncertain_and_after_a_4
     assert run(work(b"421 4.3.2 closing\r\n")) == ["replied", "not_sent", "not_sent"]
 
 
+def test_small_messages_leave_in_one_write_and_what_cannot_leave_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    write = Wire.send
+
+    def watched(self: Wire, data: bytes, *, replies: int) -> bool:
+        written.append(data)
+        return write(self, data, replies=replies)
+
+    async def work() -> list[str]:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 relay\r\n")
+            await reader.readuntil(b"\r\n")
+            writer.write(b"250-relay\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250 CHUNKING\r\n")
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            connection = await open_to(server.sockets[0].getsockname()[1])
+            stream = ChunkedStream(connection)
+            monkeypatch.setattr(Wire, "send", watched)
+            sizes = [2_000, 200_000, 3_000, 40_000, 40_000, 1_000]  # the second is more than the relay takes
+            small = [(Envelope("news@us.test", f"{size}@accept.test"), b"x\r\n" * (size // 3)) for size in sizes]
+            words = [decided and decided.reply and decided.reply.code for decided in stream.submit(small)]
+            assert words == [None, 552, None, None, None, None]
+            assert [data.count(b" LAST\r\n") for data in written] == [4, 1]
+            assert stream.in_flight == 5
+            connection.abort()
+            return [decided.state if decided else "" for decided in stream.submit(small)]
+
+    assert run(work()) == ["not_sent"] * 6
+
+
 def test_waiting_for_answers_ends_with_so_many_of_them_when_told_or_with_the_connection() -> None:
     accepted = b"250 reset\r\n250 mail\r\n250 rcpt\r\n250 accepted\r\n"
 
@@ -124,8 +159,9 @@ def test_waiting_for_answers_ends_with_so_many_of_them_when_told_or_with_the_con
         async with server:
             connection = await open_to(server.sockets[0].getsockname()[1])
             stream = ChunkedStream(connection)
-            for recipient in ("ada@accept.test", "bob@accept.test", "c@accept.test"):
-                assert stream.submit(Envelope("news@us.test", recipient), DATA) is None
+            assert (
+                stream.submit([(Envelope("news@us.test", f"{name}@accept.test"), DATA) for name in "abc"]) == [None] * 3
+            )
             never, soon = asyncio.Future[None](), asyncio.Future[None]()
             await stream.until_answers(1, or_until=never)
             assert stream.has_answer
