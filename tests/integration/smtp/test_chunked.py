@@ -33,6 +33,13 @@ async def open_to(port: int, *, in_flight: int = 10) -> SmtpConnection:
     return await SmtpConnection.open(address, helo_name="us.test", timeouts=TIMEOUTS)
 
 
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, offered: bytes) -> None:
+    """As a relay of our own does; what it is told after that is the test's."""
+    writer.write(b"220 relay\r\n")
+    await reader.readuntil(b"\r\n")
+    writer.write(b"250-relay\r\n" + offered)
+
+
 async def deliver_all(connection: SmtpConnection, recipients: list[str]) -> list[DeliveryResult]:
     """Write all before reading any reply."""
     stream = ChunkedStream(connection)
@@ -83,9 +90,7 @@ def test_a_connection_with_messages_in_flight_goes_on_with_data_afterwards(postf
 def test_when_the_connection_breaks_what_is_in_flight_is_uncertain_and_after_a_421_not_sent() -> None:
     async def work(last_words: bytes) -> list[str]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 relay\r\n")
-            await reader.readuntil(b"\r\n")
-            writer.write(b"250-relay\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            await greet(reader, writer, b"250-PIPELINING\r\n250 CHUNKING\r\n")
             for _ in range(3):
                 await reader.readuntil(b"LAST\r\n")
             writer.write(b"250 reset\r\n250 mail\r\n250 rcpt\r\n250 accepted\r\n" + last_words)
@@ -113,9 +118,7 @@ def test_small_messages_leave_in_one_write_and_what_cannot_leave_is_not_sent(mon
 
     async def work() -> list[str]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 relay\r\n")
-            await reader.readuntil(b"\r\n")
-            writer.write(b"250-relay\r\n250-PIPELINING\r\n250-SIZE 100000\r\n250 CHUNKING\r\n")
+            await greet(reader, writer, b"250-PIPELINING\r\n250-SIZE 100000\r\n250 CHUNKING\r\n")
             await reader.read()
             writer.close()
 
@@ -143,9 +146,7 @@ def test_waiting_for_answers_ends_with_so_many_of_them_when_told_or_with_the_con
         go_on = asyncio.Event()
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 relay\r\n")
-            await reader.readuntil(b"\r\n")
-            writer.write(b"250-relay\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+            await greet(reader, writer, b"250-PIPELINING\r\n250 CHUNKING\r\n")
             for _ in range(3):
                 await reader.readuntil(b"LAST\r\n")
             writer.write(accepted)
@@ -184,9 +185,7 @@ def test_waiting_for_answers_ends_with_so_many_of_them_when_told_or_with_the_con
 def test_without_chunking_or_without_being_asked_one_message_is_under_way_at_a_time() -> None:
     async def work(offered: bytes, in_flight: int) -> tuple[int, bool]:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(b"220 relay\r\n")
-            await reader.readuntil(b"\r\n")
-            writer.write(b"250-relay\r\n" + offered)
+            await greet(reader, writer, offered)
             await reader.read()
             writer.close()
 
