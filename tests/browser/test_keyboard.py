@@ -74,7 +74,8 @@ def test_a_row_is_opened_and_its_drawer_left_by_keyboard(open_page: OpenPage) ->
     row.focus()
     page.keyboard.press("Enter")
     drawer = page.get_by_role("dialog")
-    expect(drawer).to_be_visible()
+    expect(drawer.get_by_role("button", name="Save")).to_be_visible()  # until it is loaded there is nothing to go to
+    expect(page.locator("[role=dialog]:focus, [role=dialog] :focus")).to_have_count(1)
     _tab(page, within="[role=dialog]")
     page.keyboard.press("Escape")
     expect(drawer).not_to_be_visible()
