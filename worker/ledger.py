@@ -34,8 +34,8 @@ OutcomeWord = Literal["sent", "failed", "uncertain", "expired", "try_later", "no
 RETRY_PAUSE_MAX_S = 1.0
 GROUP_MAX = 2000
 GATHER_TURNS_MAX, QUIET_TURNS_MAX = 12, 4
-#: How long whoever has several messages in flight keeps results back, for others to share their commit: into Postfix a commit
-#: for each connection's answers took 390 µs of processor time a message, this takes 310 (worker and PostgreSQL, `ONLY=latency`).
+#: How long whoever has several messages in flight keeps results back, for others to share their commit: one for each
+#: connection's few answers is dearer for this process and for PostgreSQL (`make bench ONLY=latency`, into Postfix).
 GATHER_S = 0.03
 COLLISIONS_MAX = 3
 REPLY_SIZE_MAX = 500

@@ -10,9 +10,8 @@ from tests.bench.send import Setup, send
 from tests.bench.stack import Stack, running_stack
 
 DEFAULT_N = 2_500  # a batch for each connection
-POSTFIX_TIMES = (
-    4  # ours sends so many times as many into Postfix: a tenth of Nodemailer's seconds would be mostly its beginning
-)
+# Ours sends so many times as many into Postfix: a tenth of Nodemailer's seconds would be mostly its beginning.
+POSTFIX_TIMES = 4
 CONNECTIONS = 5
 IN_FLIGHT = 16  # messages of a connection that may be in doubt; under way at once where CHUNKING is offered
 ROUND_TRIP_MS = 20.0
