@@ -834,7 +834,8 @@ CREATE TABLE public.message_contents (
     variables jsonb DEFAULT '{}'::jsonb NOT NULL,
     tags text[] DEFAULT '{}'::text[] NOT NULL,
     deadline timestamp with time zone NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    body_of bigint
 );
 
 CREATE TABLE public.messages (

@@ -237,13 +237,17 @@ WHERE messages.message_id IS NULL
 LIMIT 20;
 
 -- name: i5_message_of_another_account :many
--- I5: a recent message whose campaign or content belongs to another account, or is gone.
+-- I5: a recent message whose campaign, content or body belongs to another account, or is gone.
 SELECT 'message' AS what, messages.message_id AS id
 FROM messages
 LEFT JOIN campaigns ON campaigns.campaign_id = messages.campaign_id
 LEFT JOIN message_contents ON message_contents.message_id = messages.message_id
+LEFT JOIN message_contents AS body ON body.message_id = message_contents.body_of
 WHERE messages.message_id > (SELECT coalesce(max(message_id), 0) - 200000 FROM messages)
-    AND coalesce(campaigns.account_id, message_contents.account_id) IS DISTINCT FROM messages.account_id
+    AND (
+        coalesce(campaigns.account_id, message_contents.account_id) IS DISTINCT FROM messages.account_id
+        OR (message_contents.body_of IS NOT NULL AND body.account_id IS DISTINCT FROM messages.account_id)
+    )
 LIMIT 20;
 
 -- name: account_without_limit :many

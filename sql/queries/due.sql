@@ -17,18 +17,26 @@ WITH taken AS (
 waited AS (
     UPDATE waits w SET ended_at = %(now)s
     WHERE w.message_id = ANY(ARRAY(SELECT message_id FROM taken)) AND w.ended_at IS NULL
+),
+contents AS MATERIALIZED (
+    SELECT * FROM message_contents WHERE message_id = ANY(ARRAY(SELECT message_id FROM taken))
+),
+bodies AS MATERIALIZED (
+    SELECT message_id, html, text_body FROM message_contents
+    WHERE message_id = ANY(ARRAY(SELECT DISTINCT body_of FROM contents))
 )
 SELECT
     m.message_id, m.attempt, m.burned, m.recipient, m.send_after, m.status,
-    k.subject, k.html, k.text_body, k.variables, k.deadline, k.created_at,
+    k.subject, coalesce(k.html, b.html) AS html, coalesce(k.text_body, b.text_body) AS text_body,
+    k.variables, k.deadline, k.created_at,
     s.sender_id, s.name AS from_name, s.email AS from_email, s.reply_to, s.relay_id
 FROM messages m
-JOIN message_contents k USING (message_id)
+JOIN contents k USING (message_id)
+LEFT JOIN bodies b ON b.message_id = k.body_of
 LEFT JOIN senders s ON s.account_id = m.account_id AND s.sender_id = coalesce(
     k.sender_id, (SELECT d.sender_id FROM senders d WHERE d.account_id = m.account_id AND d.is_default)
 )
 WHERE m.message_id = ANY(ARRAY(SELECT message_id FROM taken))
-    AND k.message_id = ANY(ARRAY(SELECT message_id FROM taken))
 ORDER BY m.send_after, m.message_id;
 
 -- name: count_due :one

@@ -80,7 +80,7 @@ ORDER BY items.ordinality
 
 -- name: create_messages :many
 -- Take up to 1,000 API messages in. `letters` is a JSON array of what they say, numbered; `items` one of who gets which: its order
--- is the order of the ids.
+-- is the order of the ids. A letter's html and text are written once, with its first message.
 -- Writes  messages, message_contents, due_messages, and for each new bucket a wakeup with its job.
 WITH letters AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(letters)s::jsonb) AS given (
@@ -97,17 +97,25 @@ WITH letters AS MATERIALIZED (
         JOIN letters USING (letter)
         ORDER BY item.ordinality
     ) AS ordered
+), first AS (
+    SELECT letter, min(message_id) AS message_id FROM items GROUP BY letter
 ), message AS (
     INSERT INTO messages (message_id, account_id, send_after, recipient)
     OVERRIDING SYSTEM VALUE
     SELECT message_id, %(account_id)s, send_after, recipient FROM items
 ), content AS (
-    INSERT INTO message_contents
-        (message_id, account_id, sender_id, subject, html, text_body, variables, tags, deadline, created_at)
+    INSERT INTO message_contents (
+        message_id, account_id, sender_id, subject, html, text_body, body_of, variables, tags, deadline, created_at
+    )
     SELECT
-        message_id, %(account_id)s, sender_id, subject, html, text_body, coalesce(variables, '{}'), tags, deadline, %(now)s
+        items.message_id, %(account_id)s, sender_id, subject,
+        CASE WHEN items.message_id = first.message_id THEN html END,
+        CASE WHEN items.message_id = first.message_id THEN text_body END,
+        nullif(first.message_id, items.message_id),
+        coalesce(variables, '{}'), tags, deadline, %(now)s
     FROM items
     JOIN letters USING (letter)
+    JOIN first USING (letter)
 ), due AS (
     INSERT INTO due_messages (message_id, account_id, send_after)
     SELECT message_id, %(account_id)s, send_after FROM items
@@ -180,12 +188,15 @@ SELECT message_id FROM message
 -- One message of the account, with the words of its own content or its campaign's.
 SELECT
     m.message_id, m.campaign_id, m.batch_id, m.status, m.recipient, m.send_after, m.marked_at, m.settled_at, m.attempt,
-    m.reply, mc.tags, mc.deadline, mc.html, mc.text_body, mc.variables,
+    m.reply, mc.tags, mc.deadline, mc.variables,
+    coalesce(mc.html, body.html) AS html,
+    coalesce(mc.text_body, body.text_body) AS text_body,
     coalesce(mc.subject, c.subject) AS subject,
     coalesce(mc.sender_id, c.sender_id) AS sender_id,
     coalesce(mc.created_at, c.materialised_at, c.created_at) AS created_at
 FROM messages AS m
 LEFT JOIN message_contents AS mc ON mc.message_id = m.message_id
+LEFT JOIN message_contents AS body ON body.message_id = mc.body_of AND body.account_id = mc.account_id
 LEFT JOIN campaigns AS c ON c.campaign_id = m.campaign_id
 WHERE m.message_id = %(message_id)s AND m.account_id = %(account_id)s
 

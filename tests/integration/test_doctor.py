@@ -64,6 +64,9 @@ SENT = "(SELECT campaign_id FROM campaigns WHERE status = 'sent')"
         ("INSERT INTO due_messages (message_id, account_id, send_after, job_id) VALUES (999999, 1, now(), 999999)", "i1_held_message_without_job"),
         ("INSERT INTO messages (account_id, send_after, recipient) VALUES (1, now(), 'a@example.test')", "api_message_lost"),
         (f"UPDATE messages SET account_id = 999 WHERE message_id = (SELECT min(message_id) FROM messages WHERE campaign_id = {SENT})", "i5_message_of_another_account"),
+        ("INSERT INTO messages (account_id, send_after, recipient) VALUES (1, now(), 'a@example.test'); "
+         "INSERT INTO message_contents (message_id, account_id, subject, deadline, body_of)"
+         " SELECT max(message_id), 1, 's', now(), 999999 FROM messages", "i5_message_of_another_account"),
         ("UPDATE procrastinate_jobs SET status = 'failed'", "failed_jobs"),
         ("UPDATE procrastinate_jobs SET status = 'doing'", "stalled_jobs"),
         ("DELETE FROM limits WHERE scope = 'account'", "account_without_limit"),

@@ -1,11 +1,14 @@
 """API messages that are due: one wake-up per account and bucket, and nobody is forgotten at the end of one."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from app.commands.messages import Letter, NewMessage, cancel_message, create_messages, reschedule_message
 from app.embedded import free_port
 from sql import queries
 from tests.factories import an_account, an_api_message
@@ -146,6 +149,36 @@ def test_a_job_asked_to_stop_leaves_what_is_due_to_another_at_once(engine: RunEn
         assert e.arrivals() == []
         (job,) = e.jobs("send_due")
         assert job["scheduled_at"] - e.services.now() < timedelta(seconds=1)
+
+    engine(work)
+
+
+def test_a_letter_to_many_says_the_same_to_each_whenever_they_are_taken(engine: RunEngine) -> None:
+    """Its bodies are in the row of its first message, which here is moved away, cancelled or sent before the others."""
+
+    async def work(e: Engine) -> None:
+        account_id, now = an_account(e.db), e.services.now()
+        letters = [Letter("Hello", html=f"<p>letter {n}</p>", text_body=f"letter {n}") for n in range(3)]
+        # a0 b0 c0 a1 b1 c1 …: each letter's first message is one of the first three
+        messages = [NewMessage(f"{'abc'[n % 3]}{n // 3}@people.test", letters[n % 3]) for n in range(12)]
+        with psycopg.connect(e.services.settings.database_url, row_factory=dict_row) as conn:
+            made = create_messages(conn, account_id=account_id, messages=messages, now=now)
+            moved, cancelled, _, *later = [created.message_id for created in made]
+            reschedule_message(
+                conn, account_id=account_id, message_id=moved, scheduled_at=now + timedelta(days=1), now=now
+            )
+            cancel_message(conn, account_id=account_id, message_id=cancelled, now=now)
+        e.do("UPDATE due_messages SET send_after = now() + interval '1 hour' WHERE message_id = ANY(%s)", later)
+        await run(e, account_id, epoch=bucket(e, ago_s=10))
+        assert e.arrivals() == ["c0@people.test"]
+        e.do("UPDATE due_messages SET send_after = now() WHERE message_id = ANY(%s)", later)
+        await run(e, account_id, epoch=bucket(e, ago_s=10))
+        said = {row["rcpt_to"]: row["raw"] for row in e.rows("SELECT rcpt_to, raw FROM inbox")}
+        assert len(said) == 10
+        for rcpt_to, raw in said.items():
+            said_letters = set(re.findall(rb"letter \d", raw))
+            assert said_letters == {f"letter {'abc'.index(rcpt_to[0])}".encode()}, rcpt_to
+        assert e.value("SELECT count(html) FROM message_contents") == len(letters), "each is stored once"
 
     engine(work)
 
