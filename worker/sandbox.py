@@ -38,6 +38,7 @@ _SUBJECT_SIZE_MAX = 998
 _LATER_REMEMBERED_MAX = 200_000
 _SLOW_S = 2.0
 _STOP_MAX_S = 5.0
+_READY_MAX_S = 5.0  # how long a start waits for the database, so that the first client is not told to come again
 
 _MAIL = re.compile(rb"MAIL FROM:\s*<([^<>]*)>(.*)", re.IGNORECASE)
 _RCPT = re.compile(rb"RCPT TO:\s*<([^<>]+)>", re.IGNORECASE)
@@ -71,9 +72,12 @@ class Sandbox:
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
+        self.store.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_READY_MAX_S):
+                await self.store.wait_until_ready()
         self._server = await loop.create_server(lambda: Session(self), self.host, self.port, backlog=512)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.store.start()
         self._sweeper = loop.create_task(self._close_idle())
 
     async def stop(self) -> None:

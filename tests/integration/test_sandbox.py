@@ -62,7 +62,6 @@ class Ledger:
 async def sandbox_at(database_url: str, *, kept: int = 50_000) -> AsyncIterator[Sandbox]:
     sandbox = Sandbox(SandboxStore(database_url, kept_per_account=kept), host="127.0.0.1", port=0)
     await sandbox.start()
-    await sandbox.store.wait_until_ready()
     try:
         yield sandbox
     finally:
@@ -337,6 +336,22 @@ def shared(database_url: str) -> Callable[[bytes, bytes], None]:
 
 
 # -- the database away, and the end --
+
+
+def test_it_listens_once_it_can_store_and_without_a_database_all_the_same(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.sandbox._READY_MAX_S", 0.1)
+    ledger = Ledger(database_url)
+    (_, (one,)) = ledger.add_account(messages=1)
+
+    async def scenario(url: str, expected: str) -> None:
+        async with sandbox_at(url) as sandbox, client_of(sandbox.port) as connection:
+            assert line_of(await connection.deliver(to("ada@example.test"), ledger.write(one))).startswith(expected)
+
+    run(scenario(f"postgresql://127.0.0.1:{free_port()}/none", "451 "))
+    monkeypatch.setattr("worker.sandbox._READY_MAX_S", 60.0)
+    run(scenario(database_url, "250 "))
 
 
 def test_while_postgres_is_away_it_says_later_and_then_goes_on(tmp_path: Path) -> None:
