@@ -4,8 +4,9 @@
     ask(item) ─┼─> do([item, item])──┼─> its answer
     ask(item) ─┘                     └─> its answer
 
-There is no timer and no thread of its own. Who comes first does the work for all that wait; while it does, the next
-group forms, and one of it goes next. Who comes alone waits for nobody.
+There is no thread of its own. Who comes first does the work for all that wait; while it does, the next group forms, and one
+of it goes next. Where several asked at once a moment ago, it first waits for as many, GATHER_S at the longest: they have their
+answers and come again, and two groups would do the work twice. Who comes alone waits for nobody.
 """
 
 from collections.abc import Callable, Hashable
@@ -13,6 +14,7 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 GROUP_MAX = 64
+GATHER_S = 0.0005  # about what a client needs to read its answer and to ask again
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -57,12 +59,17 @@ class Grouped(Generic[Item, Answer]):
         self._lock = Lock()
         self._waiting: list[_Entry[Item, Answer]] = []
         self._is_busy = False
+        self._crowd = 1  # how many asked at once the last time
+        self._gathering: Lock | None = None  # held while somebody waits for as many
 
     def ask(self, item: Item) -> Answer:
         """The answer for one item. Raises what `do` raises for it."""
         entry: _Entry[Item, Answer] = _Entry(item)
         with self._lock:
             self._waiting.append(entry)
+            if self._gathering is not None and len(self._waiting) >= self._crowd:
+                self._gathering.release()
+                self._gathering = None
             must_wait, self._is_busy = self._is_busy, True
         if must_wait:
             entry.gate.acquire()
@@ -74,6 +81,7 @@ class Grouped(Generic[Item, Answer]):
 
     def _work(self, own: _Entry[Item, Answer]) -> None:
         """Do a group that `own` is in, and hand on to whoever waits by then."""
+        self._gather()
         with self._lock:
             group = self._take(own)
         try:
@@ -83,6 +91,7 @@ class Grouped(Generic[Item, Answer]):
                 if not entry.is_done:
                     entry.fail(error)
         with self._lock:
+            self._crowd = min(GROUP_MAX, len(group) + len(self._waiting))
             following = self._waiting[0] if self._waiting else None
             self._is_busy = following is not None
         for entry in group:
@@ -90,6 +99,16 @@ class Grouped(Generic[Item, Answer]):
                 entry.gate.release()
         if following is not None:
             following.gate.release()
+
+    def _gather(self) -> None:
+        with self._lock:
+            if len(self._waiting) >= self._crowd:
+                return
+            gathering = self._gathering = Lock()
+            gathering.acquire()
+        gathering.acquire(timeout=GATHER_S)
+        with self._lock:
+            self._gathering = None
 
     def _take(self, own: _Entry[Item, Answer]) -> list[_Entry[Item, Answer]]:
         group, left = [own], []

@@ -67,6 +67,39 @@ def test_those_who_wait_meanwhile_are_done_together_and_each_gets_its_own_answer
     assert sorted(work.groups[1]) == items[1:]
 
 
+def test_those_who_come_again_are_waited_for_and_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    work = Work()
+    grouped = Grouped(work.do, undone_by=ValueError)
+    monkeypatch.setattr("app.grouping.GATHER_S", 60.0)  # so that a wait for somebody who does not come would be seen
+
+    def ask(times: int) -> None:
+        for _ in range(times):
+            grouped.ask(1)
+
+    first, *others = (threading.Thread(target=ask, args=(times,), daemon=True) for times in (3, 2, 2, 2))
+    first.start()
+    assert work.has_begun.wait(10)
+    for thread in others:
+        thread.start()
+    while len(grouped._waiting) < len(others):
+        time.sleep(0.001)
+    work.gate.set()
+    for thread in (first, *others):
+        thread.join(10)
+        assert not thread.is_alive(), "somebody still waits"
+    assert [len(group) for group in work.groups] == [1, 4, 4]
+
+
+def test_who_does_not_come_again_is_waited_for_once_and_not_for_long() -> None:
+    work = Work()
+    grouped = Grouped(work.do, undone_by=ValueError)
+    ask_all(work, grouped, [1, 2, 3, 4])
+    assert grouped._crowd > 1
+    grouped.ask(5)
+    assert grouped._crowd == 1
+    assert work.groups[-1] == [5]
+
+
 def test_two_with_one_identity_are_never_in_one_group() -> None:
     work = Work()
     answers = ask_all(
