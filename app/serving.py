@@ -82,7 +82,7 @@ class SignInSessions(SecureCookieSessionInterface):
 def calm_collector() -> None:
     """The application stays, and hardly anything of a request is garbage in cycles: look less often, at less."""
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(100_000, 20, 20)
 
 
 def serve(app: Flask, *, over_tls: bool) -> None:

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 
 from app.content.addresses import BadAddress, check_address
 
@@ -14,13 +14,27 @@ YEAR_MAX = 2100
 #: Control characters and line and paragraph separators: Unicode's categories Cc, Zl and Zp.
 _NOT_IN_HEADER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _DATE_TIME = re.compile(r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d")
+_INSTANT_LENGTH_MAX = 40
+_INSTANTS_MAX = 1024
+_instants: dict[str, datetime] = {}
 
 
-def _require_text(value: Any) -> Any:
-    """Numbers are not times: a Unix timestamp in the wrong unit would be accepted and lie."""
-    if isinstance(value, datetime) or (isinstance(value, str) and _DATE_TIME.match(value)):
-        return value
-    raise ValueError("must be an RFC 3339 date and time with a zone, like 2030-01-31T09:00:00Z")
+def _read_instant(value: Any, parse: ValidatorFunctionWrapHandler) -> datetime:
+    """Numbers are not times: a Unix timestamp in the wrong unit would be accepted and lie.
+
+    The messages of a batch mostly name one time, so what was read is kept.
+    """
+    known = _instants.get(value) if isinstance(value, str) else None
+    if known is not None:
+        return known
+    if not (isinstance(value, datetime) or (isinstance(value, str) and _DATE_TIME.match(value))):
+        raise ValueError("must be an RFC 3339 date and time with a zone, like 2030-01-31T09:00:00Z")
+    instant = _require_zone(parse(value))
+    if isinstance(value, str) and len(value) <= _INSTANT_LENGTH_MAX:
+        if len(_instants) >= _INSTANTS_MAX:
+            _instants.clear()
+        _instants[value] = instant
+    return instant
 
 
 def _require_zone(value: datetime) -> datetime:
@@ -34,7 +48,7 @@ def _require_zone(value: datetime) -> datetime:
 
 
 def _require_header_text(value: str) -> str:
-    found = _NOT_IN_HEADER.search(value)
+    found = None if value.isprintable() else _NOT_IN_HEADER.search(value)  # what is printable holds none of them
     if found is not None:
         raise ValueError(f"must be one line without control characters, but holds U+{ord(found[0]):04X}")
     return value
@@ -64,8 +78,7 @@ def _require_address(value: str) -> str:
 #: An instant, in UTC, up to the year 2100.
 AwareDatetime = Annotated[
     datetime,
-    BeforeValidator(_require_text),
-    AfterValidator(_require_zone),
+    WrapValidator(_read_instant),
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2030-01-31T09:00:00Z"]}),
 ]
 #: Text that will stand in a header: one line, no CR, LF, NUL or other control characters.

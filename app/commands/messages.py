@@ -14,7 +14,7 @@ from psycopg.rows import DictRow
 
 from app.commands.idempotency import IdempotencyKey, StoredAnswer, find_answer, in_progress
 from app.content.templates import find_faults
-from app.db import Conn, Pool, autocommit, many, maybe
+from app.db import Conn, Pool, autocommit, many, maybe, one
 from app.domain.errors import Fault, InvalidInput, NotFound, NotSignedIn, WrongState
 from app.domain.message import DEADLINE_DEFAULT, Slot, choose_slot, floor_to_bucket
 from sql import queries
@@ -177,11 +177,11 @@ def create_messages(
         {"recipient": message.recipient, "letter": number, "variables": message.variables or None}
         for message, number in zip(messages, letter_of, strict=True)
     ]
-    rows = many(
+    made = one(
         conn, queries.messages.create_messages,
         account_id=account_id, letters=orjson.dumps(letters).decode(), items=orjson.dumps(items).decode(), now=now,
     )  # fmt: skip
-    return [Created(row["message_id"], slot) for row, slot in zip(rows, slots, strict=True)]
+    return [Created(message_id, slot) for message_id, slot in zip(made["message_ids"], slots, strict=True)]
 
 
 def cancel_message(conn: Conn, *, account_id: int, message_id: int, now: datetime) -> None:

@@ -78,7 +78,7 @@ SELECT items.is_locked, items.is_allowed, items.sender_id IS NOT NULL AS has_sen
 FROM items LEFT JOIN accepted USING (ordinality)
 ORDER BY items.ordinality
 
--- name: create_messages :many
+-- name: create_messages :one
 -- Take up to 1,000 API messages in. `letters` is a JSON array of what they say, numbered; `items` one of who gets which: its order
 -- is the order of the ids. A letter's html and text are written once, with its first message.
 -- Writes  messages, message_contents, due_messages, and for each new bucket a wakeup with its job.
@@ -131,7 +131,7 @@ WITH letters AS MATERIALIZED (
         jsonb_build_object('id', account_id, 'epoch', extract(epoch FROM bucket)::bigint), bucket
     FROM wakeup
 )
-SELECT message_id FROM items ORDER BY ordinality
+SELECT array_agg(message_id ORDER BY ordinality) AS message_ids FROM items
 
 -- name: find_senders :many
 -- Which of these senders the account has, and its default one.
