@@ -114,7 +114,7 @@ def _number(number: float | None) -> str:
 
 # -- the plot --
 
-_BAR, _GAP, _LEFT, _WIDTH, _RIGHT, _TOP = 20, 14, 190, 760, 90, 46
+_BAR, _GAP, _LEFT, _WIDTH, _RIGHT, _TOP = 20, 14, 200, 760, 90, 46
 _STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2328; }
   .title { font-weight: 600; font-size: 15px; }
