@@ -18,9 +18,11 @@ from tests.bench.stack import Stack, answers, running_stack
 
 DEFAULT_N = 10_000
 CONNECTIONS = 16
+BATCH_CONNECTIONS = 4  # two for each process of ours: with more, each batch only waits longer, and leaves the caches meanwhile
 BATCH_SIZES = (100, 500)  # a body may have 1 MiB
 BATCH_REQUESTS = 192  # a second or so, in which the end, when not every connection has something left, hardly counts
 WARM_UP = 300
+WARM_UP_BATCHES = 32
 RATIO_AT_LEAST = 1.0
 BATCH_RATIO_AT_LEAST = 10
 HTML = "<html><body>" + "<p>a paragraph with enough words to be one.</p>\n" * 20 + "</body></html>"  # 1 kB
@@ -43,7 +45,7 @@ def run(options: Options) -> Lines:
         _measure(stack, "warm-up", express_port, theirs, numbers, min(count, WARM_UP))
         # Each connection to PostgreSQL plans the batch's statements once, which would be a third of a short measurement.
         for size in BATCH_SIZES:
-            _measure(stack, "warm-up", web_port, _ours_batch(secret, later, size), numbers, CONNECTIONS * 2)
+            _measure(stack, "warm-up", web_port, _ours_batch(secret, later, size), numbers, WARM_UP_BATCHES, size=size)
         found: dict[str, list[Line]] = {}
         for turn in range(options.repeats):
             say(f"api: turn {turn + 1} of {options.repeats}")
@@ -84,12 +86,13 @@ def _measure(
     size: int = 1,
 ) -> Line:  # fmt: skip
     requests = [make(number) for number in itertools.islice(numbers, count)]  # before the clock runs
+    connections = min(count, CONNECTIONS if size == 1 else BATCH_CONNECTIONS)
     cpu_before, postgres_before = _family_cpu_s(pid), stack.postgres_cpu_s()
-    measured = load(port, iter(requests), connections=min(CONNECTIONS, count), timeout_s=60 + count * size / 100)
+    measured = load(port, iter(requests), connections=connections, timeout_s=60 + count * size / 100)
     assert measured.statuses == {201: count}, f"{name}: {measured.statuses}"
     per_s = count / measured.seconds
     return {
-        "bench": "api", "what": name, "n": count * size, "batch_size": size, "connections": min(CONNECTIONS, count),
+        "bench": "api", "what": name, "n": count * size, "batch_size": size, "connections": connections,
         "per_s": round(per_s, 1 if size > 1 else None), "messages_per_s": round(per_s * size),
         "p50_ms": round(percentile(measured.times_ms, 0.5), 2), "p99_ms": round(percentile(measured.times_ms, 0.99), 2),
         "cpu_us": round((_family_cpu_s(pid) - cpu_before) / count / size * 1e6),
