@@ -18,7 +18,8 @@ from tests.bench.stack import Stack, answers, running_stack
 
 DEFAULT_N = 10_000
 CONNECTIONS = 16
-BATCH_CONNECTIONS = 4  # two for each process of ours: with more, each batch only waits longer, and leaves the caches meanwhile
+# Fewer: with 16 each batch waits longer, and leaves the caches meanwhile. With 4 the kernel gives all to one process at times.
+BATCH_CONNECTIONS = 8
 BATCH_SIZES = (100, 500)  # a body may have 1 MiB
 BATCH_REQUESTS = 192  # a second or so, in which the end, when not every connection has something left, hardly counts
 WARM_UP = 300
