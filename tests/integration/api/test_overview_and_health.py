@@ -58,7 +58,10 @@ def test_ready_needs_a_worker_that_beats(app, api) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["DELETE FROM schema_migrations WHERE version = 9", "UPDATE schema_migrations SET version = 99 WHERE version = 9"],
+    [
+        "DELETE FROM schema_migrations WHERE version = (SELECT max(version) FROM schema_migrations)",
+        "UPDATE schema_migrations SET version = 99 WHERE version = (SELECT max(version) FROM schema_migrations)",
+    ],
 )
 def test_another_schema_is_not_ready(app, api, change: str) -> None:
     api.rows(f"{change} RETURNING 1")
