@@ -91,7 +91,11 @@ def _ceiling(line: Line, lines: Iterable[Line]) -> list[str]:
     """What Postfix alone takes on this machine, beside what it took from us."""
     if line["figure"] != "latency, Postfix":
         return []
-    return [f"Postfix alone {_number(found['per_s'])}/s" for found in lines if found.get("who") == "smtp-source"][-1:]
+    return [
+        f"Postfix alone {_number(found['per_s'])}/s, its queue in {found.get('queue_place') or 'a temporary folder'}"
+        for found in lines
+        if found.get("who") == "smtp-source"
+    ][-1:]
 
 
 def _describe(machine: Line) -> str:

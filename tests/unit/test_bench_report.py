@@ -31,9 +31,9 @@ def test_a_figure_that_was_reached_and_one_that_was_not_are_told_apart() -> None
 
 def test_beside_what_postfix_took_from_us_stands_what_it_takes_at_all() -> None:
     into_postfix = ratio("latency, Postfix", 900, 100, at_least=10, ours_per_s=900, baseline_per_s=100, n=10_000)
-    alone = {"bench": "latency", "who": "smtp-source", "per_s": 1298}
+    alone = {"bench": "latency", "who": "smtp-source", "per_s": 1298, "queue_place": "/dev/shm"}
 
-    assert "N = 10,000; Postfix alone 1,298/s |" in report.make_table([into_postfix, alone])
+    assert "N = 10,000; Postfix alone 1,298/s, its queue in /dev/shm |" in report.make_table([into_postfix, alone])
     assert "alone" not in report.make_table([SEND, alone])
     assert "alone" not in report.make_table([into_postfix])
 
