@@ -27,7 +27,7 @@ PREFIXES: dict[Kind, str] = {
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUE = {digit: value for value, digit in enumerate(_DIGITS)}
 _PAIRS = [high + low for high in _DIGITS for low in _DIGITS]  # two digits at once: half the divisions
-_TO_THE_6TH, _TO_THE_12TH = 62**6, 62**12
+_TO_THE_4TH = 62**4
 _SIZE = 22  # 62 ** 22 > 2 ** 128
 _TAGS: dict[str, bytes] = {kind: hashlib.blake2b(kind.encode(), digest_size=8).digest() for kind in PREFIXES}
 
@@ -70,19 +70,18 @@ class PublicIds:
 
 
 def _to_base62(block: bytes) -> str:
-    # In halves and quarters first: most divisions are then of numbers that fit a machine word. Written out, it takes half as long.
-    upper, lower = divmod(int.from_bytes(block), _TO_THE_12TH)
-    first, second = divmod(upper, _TO_THE_6TH)
-    third, fourth = divmod(lower, _TO_THE_6TH)
-    a, b = divmod(first, 3844)
-    second, e = divmod(second, 3844)
-    c, d = divmod(second, 3844)
-    third, h = divmod(third, 3844)
-    f, g = divmod(third, 3844)
-    fourth, k = divmod(fourth, 3844)
-    i, j = divmod(fourth, 3844)
+    # By four digits at once, since division by what fits one of Python's own digits (30 bits) is the quick one. Written out, it
+    # takes half as long as a loop.
+    left, e = divmod(int.from_bytes(block), _TO_THE_4TH)
+    left, d = divmod(left, _TO_THE_4TH)
+    left, c = divmod(left, _TO_THE_4TH)
+    left, b = divmod(left, _TO_THE_4TH)
+    left, a = divmod(left, _TO_THE_4TH)
     p = _PAIRS
-    return f"{p[a]}{p[b]}{p[c]}{p[d]}{p[e]}{p[f]}{p[g]}{p[h]}{p[i]}{p[j]}{p[k]}"
+    return (
+        f"{p[left]}{p[a // 3844]}{p[a % 3844]}{p[b // 3844]}{p[b % 3844]}{p[c // 3844]}{p[c % 3844]}"
+        f"{p[d // 3844]}{p[d % 3844]}{p[e // 3844]}{p[e % 3844]}"
+    )
 
 
 def _from_base62(digits: str) -> bytes | None:

@@ -4,7 +4,9 @@ POST /messages is the busiest call: those that wait at the same time share one s
 written by that statement, so it is the one POST that does not go through `run_command`.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
@@ -156,7 +158,8 @@ class Answer(NamedTuple):
 def send_one(services: Services, who: Caller, key: IdempotencyKey | None, given: MessageInput) -> Answer:
     """What POST /messages does, in its view and in `app/api/direct.py`, where Flask is not there to be asked."""
     now, ids = utc_now(), services.ids
-    message, faults = _read_message(given, ids)
+    letter, faults = _read_letter(given, ids)
+    message = NewMessage(given.to, letter, given.variables)
     slot, found = commands.check_message(message, now=now)
     faults += found
     if faults or slot is None:
@@ -182,17 +185,13 @@ def create_messages(json_data: MessageBatchInput) -> Response:
     """
     account_id, now = caller().account_id, utc_now()
     ids = services().ids
-    read = [_read_message(item, ids) for item in json_data.messages]
-    faults = [fault.under(f"/messages/{index}") for index, (_, found) in enumerate(read) for fault in found]
+    messages, faults = _read_messages(json_data.messages, ids)
     if faults:
         raise commands.refuse(faults)
-    messages = [message for message, _ in read]
 
     def create(conn: Conn) -> dict[str, Any]:
         made = commands.create_messages(conn, account_id=account_id, messages=messages, now=now)
-        texts = ids.encode_many("message", [item.message_id for item in made])
-        shaped = zip(texts, messages, made, strict=True)
-        return {"data": [{"id": text, **_shape_new(message, item.slot, now)} for text, message, item in shaped]}
+        return {"data": _shape_batch(ids.encode_many("message", made.message_ids), messages, made.slots, now)}
 
     return run_command(create, status=201)
 
@@ -266,7 +265,27 @@ def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
     return run_command(reschedule)
 
 
-def _read_message(given: MessageInput, ids: PublicIds) -> tuple[NewMessage, list[Fault]]:
+#: What a letter is made of: see `_read_letter`.
+_said_by = attrgetter("subject", "html", "text", "sender_id", "scheduled_at", "deadline", "tags")
+
+
+def _read_messages(given: Sequence[MessageInput], ids: PublicIds) -> tuple[list[NewMessage], list[Fault]]:
+    """A batch often says one thing to many, so a message that says what the one before it says has that one's letter."""
+    messages: list[NewMessage] = []
+    faults: list[Fault] = []
+    said_before = None
+    for index, item in enumerate(given):
+        said = _said_by(item)
+        if said != said_before:
+            letter, found = _read_letter(item, ids)
+            said_before = said
+        if found:
+            faults += [fault.under(f"/messages/{index}") for fault in found]
+        messages.append(NewMessage(item.to, letter, item.variables))
+    return messages, faults
+
+
+def _read_letter(given: MessageInput, ids: PublicIds) -> tuple[Letter, list[Fault]]:
     sender_id, faults = None, []
     if given.sender_id is not None:
         sender_id = ids.decode("sender", given.sender_id)
@@ -275,7 +294,7 @@ def _read_message(given: MessageInput, ids: PublicIds) -> tuple[NewMessage, list
     letter = Letter(
         given.subject, given.html, given.text, sender_id, given.scheduled_at, given.deadline, tuple(given.tags)
     )
-    return NewMessage(given.to, letter, given.variables), faults
+    return letter, faults
 
 
 def _put_id_first(ids: PublicIds, message_id: int, rest: bytes) -> bytes:
@@ -292,6 +311,22 @@ def _shape_new(message: NewMessage, slot: Slot, now: datetime) -> dict[str, Any]
     if slot.was_past:
         shaped["scheduled_at_was_past"] = True
     return shaped
+
+
+def _shape_batch(
+    public_ids: Sequence[str], messages: Sequence[NewMessage], slots: Sequence[Slot], now: datetime
+) -> orjson.Fragment:
+    """`_shape_new` of each, with its id, as the JSON of a list. What one letter's messages have in common is written once."""
+    rest_of: dict[Letter, str] = {}
+    shaped: list[str] = []
+    for public_id, message, slot in zip(public_ids, messages, slots, strict=True):
+        rest = rest_of.get(message.letter)
+        if rest is None:
+            members = _shape_new(message, slot, now)
+            del members["to"]
+            rest = rest_of[message.letter] = to_json(members)[1:].decode()
+        shaped.append(f'{{"id":"{public_id}","to":{orjson.dumps(message.recipient).decode()},{rest}')
+    return orjson.Fragment(f"[{','.join(shaped)}]")
 
 
 def _shape(row: Any) -> dict[str, Any]:

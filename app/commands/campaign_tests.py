@@ -35,4 +35,4 @@ def send_test(conn: Conn, *, account_id: int, campaign_id: int, to: str, public_
     except InvalidInput as error:
         faults = [Fault(fault.pointer.removeprefix("/0"), fault.detail, fault.code) for fault in error.faults]
         raise InvalidInput("The test cannot be sent.", faults, code=error.error_code) from error
-    return made[0].message_id
+    return made.message_ids[0]

@@ -3,7 +3,7 @@
 Many messages of one account within five seconds share one wake-up job: only who inserts the `wakeups` row defers it.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -21,6 +21,7 @@ from sql import queries
 
 FAULTS_MAX = 100
 VARIABLES_SIZE_MAX = 32 * 1024
+NO_NAMES: frozenset[str] = frozenset()
 
 
 class Letter(NamedTuple):
@@ -44,8 +45,10 @@ class NewMessage(NamedTuple):
 
 
 class Created(NamedTuple):
-    message_id: int
-    slot: Slot
+    """Of each message, in order."""
+
+    message_ids: list[int]
+    slots: list[Slot]
 
 
 def check_letter(letter: Letter, variables: frozenset[str], now: datetime) -> tuple[Slot | None, list[Fault]]:
@@ -63,15 +66,16 @@ def check_letter(letter: Letter, variables: frozenset[str], now: datetime) -> tu
     return slot, faults
 
 
-def check_message(
-    message: NewMessage, *, now: datetime, check_letter: Callable[..., tuple[Slot | None, list[Fault]]] = check_letter
-) -> tuple[Slot | None, list[Fault]]:
+def check_message(message: NewMessage, *, now: datetime) -> tuple[Slot | None, list[Fault]]:
     """Everything about one message that can be known without the database."""
-    variables = message.variables or {}
-    slot, faults = check_letter(message.letter, frozenset(variables), now)
+    slot, faults = check_letter(message.letter, frozenset(message.variables or ()), now)
+    return slot, _check_variables(message.variables or {}) + faults
+
+
+def _check_variables(variables: dict[str, Any]) -> list[Fault]:
     if variables and len(orjson.dumps(variables)) > VARIABLES_SIZE_MAX:
-        faults = [Fault("/variables", "must not be larger than 32 KiB as JSON", "too_large"), *faults]
-    return slot, faults
+        return [Fault("/variables", "must not be larger than 32 KiB as JSON", "too_large")]
+    return []
 
 
 def refuse(faults: Sequence[Fault]) -> InvalidInput:
@@ -146,7 +150,7 @@ def _tell_outcome(post: Post, row: DictRow) -> PostOutcome:
 
 def create_messages(
     conn: Conn, *, account_id: int, messages: Sequence[NewMessage], now: datetime, pointer: str = "/messages"
-) -> list[Created]:
+) -> Created:
     """Take up to 1,000 messages in: all, or none with a fault for each bad place. Raises InvalidInput.
 
     A letter that many get is checked, chosen a sender for and told to PostgreSQL once.
@@ -155,17 +159,26 @@ def create_messages(
     faults: list[Fault] = []
     numbers: dict[Letter, int] = {}
     letter_of = [numbers.setdefault(message.letter, len(numbers)) for message in messages]
-    check_once = cache(check_letter)
-    for index, message in enumerate(messages):
-        slot, found = check_message(message, now=now, check_letter=check_once)
+    letter_numbered = list(numbers)
+
+    @cache
+    def check_once(number: int, names: frozenset[str]) -> tuple[Slot | None, list[Fault]]:
+        return check_letter(letter_numbered[number], names, now)
+
+    for index, (message, number) in enumerate(zip(messages, letter_of, strict=True)):
+        variables = message.variables
+        slot, found = check_once(number, frozenset(variables) if variables else NO_NAMES)
+        if variables:
+            found = _check_variables(variables) + found
         if found:
             faults += [fault.under(f"{pointer}/{index}") for fault in found]
         if slot is not None:
             slots.append(slot)
-    senders = _choose_senders(conn, account_id=account_id, letters=list(numbers))
-    for index, (message, number) in enumerate(zip(messages, letter_of, strict=True)):
-        if senders[number] is None:
-            faults.append(_no_sender(message.letter.sender_id).under(f"{pointer}/{index}"))
+    senders = _choose_senders(conn, account_id=account_id, letters=letter_numbered)
+    if None in senders:
+        for index, (message, number) in enumerate(zip(messages, letter_of, strict=True)):
+            if senders[number] is None:
+                faults.append(_no_sender(message.letter.sender_id).under(f"{pointer}/{index}"))
     if faults:
         raise refuse(faults)
     slot_of = dict(zip(letter_of, slots, strict=True))
@@ -181,7 +194,7 @@ def create_messages(
         conn, queries.messages.create_messages,
         account_id=account_id, letters=orjson.dumps(letters).decode(), items=orjson.dumps(items).decode(), now=now,
     )  # fmt: skip
-    return [Created(message_id, slot) for message_id, slot in zip(made["message_ids"], slots, strict=True)]
+    return Created(made["message_ids"], slots)
 
 
 def cancel_message(conn: Conn, *, account_id: int, message_id: int, now: datetime) -> None:

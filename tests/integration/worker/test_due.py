@@ -163,7 +163,7 @@ def test_a_letter_to_many_says_the_same_to_each_whenever_they_are_taken(engine: 
         messages = [NewMessage(f"{'abc'[n % 3]}{n // 3}@people.test", letters[n % 3]) for n in range(12)]
         with psycopg.connect(e.services.settings.database_url, row_factory=dict_row) as conn:
             made = create_messages(conn, account_id=account_id, messages=messages, now=now)
-            moved, cancelled, _, *later = [created.message_id for created in made]
+            moved, cancelled, _, *later = made.message_ids
             reschedule_message(
                 conn, account_id=account_id, message_id=moved, scheduled_at=now + timedelta(days=1), now=now
             )
