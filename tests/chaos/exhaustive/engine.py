@@ -450,7 +450,7 @@ def play(scenario: Scenario, monkeypatch: pytest.MonkeyPatch, *, choose: Callabl
         with monkeypatch.context() as patch:
             for module in (sending, limiter, ledger):
                 patch.setattr(module, "time", time_)
-            for module in (ledger, send_batch):
+            for module in (ledger, send_batch, sending):
                 patch.setattr(module, "asyncio", _Asyncio(bottle.world))
             patch.setattr(send_batch, "_refusals", {})
             return await bottle.run()

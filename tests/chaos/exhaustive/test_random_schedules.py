@@ -1,7 +1,7 @@
 """Several faults, any interleaving, a relay of moods: Hypothesis looks for the schedule that breaks an invariant."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.chaos.exhaustive.engine import Scenario, play
@@ -28,9 +28,21 @@ SCENARIOS = st.builds(
 )
 
 
+#: A retry that falls within the moment that a batch is taken ahead of its time: the run waits for it.
+A_RETRY_AHEAD_OF_ITS_TIME = Scenario(
+    policy="resend", manner="records behind", processes=1, slots=2,
+    answers={
+        "p4@people.test": ("goodbye", "cut"), "p3@people.test": ("refuse", "refuse", "silent"),
+        "p5@people.test": ("lost_reply", "later_after_body", "later_after_body"), "p2@people.test": ("accept", "cut", "silent"),
+    },
+    faults={19: "lost"},
+)  # fmt: skip
+
+
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
+@example(scenario=A_RETRY_AHEAD_OF_ITS_TIME, turns=[2, 1, 0])
 @given(scenario=SCENARIOS, turns=st.lists(st.integers(0, 3), max_size=60))
 def test_row_52_no_schedule_of_faults_breaks_an_invariant(
     scenario: Scenario, turns: list[int], monkeypatch: pytest.MonkeyPatch
