@@ -50,43 +50,48 @@ class Compared:
     """Medians of what was measured into one sink."""
 
     ours: list[Line]
-    best_without: Line  # ours at its best, with a ledger that writes nothing
+    best: Line  # ours at its best once more, beside …
+    best_without: Line  # … the same with a ledger that writes nothing
     baselines: list[Line]
 
 
 def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink) -> Compared:
-    """Ours and the baseline, turn by turn; and ours at its best in the first turn with a ledger that writes nothing."""
+    """Ours and the baseline, turn by turn; then ours at its best, beside the same with a ledger that writes nothing."""
     count = options.size(DEFAULT_N)
     ours: dict[Setup, list[Line]] = {setup: [] for setup in setups}
     theirs: dict[int, list[Line]] = {concurrency: [] for concurrency in BASELINE_CONCURRENCY}
-    without: dict[Setup, list[Line]] = {}
     for turn in range(options.repeats):
         say(f"send into {sink.name}: turn {turn + 1} of {options.repeats}")
         for setup, lines in ours.items():
             lines.append(send(stack, count=count, setup=setup, sink=sink))
-        if not without:
-            best = max(ours, key=lambda setup: ours[setup][0]["per_s"])
-            without = {replace(best, is_ledger_on=False): []}
-        for setup, lines in without.items():
-            lines.append(send(stack, count=count, setup=setup, sink=sink))
         for concurrency, lines in theirs.items():
             lines.append(send_baseline(stack, count=min(count, BASELINE_N_MAX), concurrency=concurrency, sink=sink))
-    (off_lines,) = without.values()
-    return Compared(
-        [combine(lines) for lines in ours.values()], combine(off_lines), [combine(lines) for lines in theirs.values()]
-    )
+    medians = {setup: combine(lines) for setup, lines in ours.items()}
+    best = max(medians, key=lambda setup: medians[setup]["per_s"])
+    on, off = _beside_null_ledger(stack, options.repeats, best, count, sink)
+    return Compared(list(medians.values()), on, off, [combine(lines) for lines in theirs.values()])
+
+
+def _beside_null_ledger(stack: Stack, repeats: int, setup: Setup, count: int, sink: Sink) -> tuple[Line, Line]:
+    """With the ledger on, off, off, on: so a machine that grows slower or quicker meanwhile is neither's gain."""
+    lines: dict[bool, list[Line]] = {True: [], False: []}
+    for turn in range(repeats):
+        say(f"send into {sink.name}, ledger on and off: turn {turn + 1} of {repeats}")
+        for is_ledger_on in (True, False, False, True):
+            setup = replace(setup, is_ledger_on=is_ledger_on)
+            lines[is_ledger_on].append(send(stack, count=count, setup=setup, sink=sink))
+    return combine(lines[True]), combine(lines[False])
 
 
 def _summary(compared: Compared, baselines: Sequence[Line], *, suffix: str = "") -> Lines:
-    off = compared.best_without
-    yield from (*compared.ours, off, *compared.baselines)
+    on, off = compared.best, compared.best_without
+    yield from (*compared.ours, {**on, "beside": "off"}, off, *compared.baselines)
     best, best_baseline = (max(lines, key=lambda line: line["per_s"]) for lines in (compared.ours, baselines))
     yield ratio(
         f"send{suffix}", best["per_s"], best_baseline["per_s"], at_least=RATIO_AT_LEAST, ours_per_s=best["per_s"],
         baseline_per_s=best_baseline["per_s"], ours_at=f"{best['processes']} x {best['connections']}",
         in_flight=best["in_flight"], baseline_at=best_baseline["concurrency"], n=best["n"],
     )  # fmt: skip
-    on = next(line for line in compared.ours if all(line[name] == off[name] for name in ("processes", "connections")))
     yield ratio(
         f"ledger on : off{suffix}", on["per_s"], off["per_s"], at_least=LEDGER_RATIO_AT_LEAST, on_per_s=on["per_s"],
         off_per_s=off["per_s"], n=on["n"],
