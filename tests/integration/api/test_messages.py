@@ -115,6 +115,38 @@ def test_another_accounts_sender_cannot_be_used(api, make_api) -> None:
     assert api.row(COUNTS) == NOTHING
 
 
+def test_each_message_of_a_batch_is_answered_as_itself_whoever_shares_its_letter(api) -> None:
+    """What one letter's messages have in common is read and answered once: addresses, tags and order are each one's own."""
+    other = {
+        "subject": 'Another "letter" é\\',
+        "text": "Bye",
+        "tags": ["b"],
+        "scheduled_at": "2099-01-31T09:00:00Z",
+    }
+    past = {**other, "scheduled_at": "2020-01-31T09:00:00Z"}
+    to = [
+        "o'brien@example.test",
+        "jürgen@example.test",
+        "a+b@example.test",
+        "c@example.test",
+        "d@example.test",
+    ]
+    letters = [MESSAGE, MESSAGE, other, past, MESSAGE]
+    batch = [{**letter, "to": address} for letter, address in zip(letters, to, strict=True)]
+    answer = api.post("/messages/batch", {"messages": batch}, headers={"Idempotency-Key": "k"})
+    assert answer.status_code == 201, answer.json
+    data = answer.json["data"]
+    assert [(item["to"], item["subject"]) for item in data] == [(item["to"], item["subject"]) for item in batch]
+    assert [item["tags"] for item in data] == [item.get("tags", []) for item in batch]
+    assert [item.get("scheduled_at_was_past", False) for item in data] == [False, False, False, True, False]
+    for item in data:
+        stored = api.get(f"/messages/{item['id']}").json
+        common = set(item) & set(stored)
+        assert {name: stored[name] for name in common} == {name: item[name] for name in common}
+    again = api.post("/messages/batch", {"messages": batch}, headers={"Idempotency-Key": "k"})
+    assert (again.data, again.headers["Idempotent-Replayed"]) == (answer.data, "true")
+
+
 def test_a_bad_item_refuses_the_whole_batch_by_pointer(api) -> None:
     batch = [MESSAGE, {**MESSAGE, "to": "nobody"}, MESSAGE, {**MESSAGE, "subject": "a\nb", "extra": 1}]
     answer = api.post("/messages/batch", {"messages": batch})
