@@ -70,8 +70,7 @@ class PublicIds:
 
 
 def _to_base62(block: bytes) -> str:
-    # By four digits at once, since division by what fits one of Python's own digits (30 bits) is the quick one. Written out, it
-    # takes half as long as a loop.
+    # By four digits at once: division by what fits one of Python's own digits (30 bits) is the quick one. Written out, not a loop.
     left, e = divmod(int.from_bytes(block), _TO_THE_4TH)
     left, d = divmod(left, _TO_THE_4TH)
     left, c = divmod(left, _TO_THE_4TH)
