@@ -158,7 +158,7 @@ class Answer(NamedTuple):
 def send_one(services: Services, who: Caller, key: IdempotencyKey | None, given: MessageInput) -> Answer:
     """What POST /messages does, in its view and in `app/api/direct.py`, where Flask is not there to be asked."""
     now, ids = utc_now(), services.ids
-    letter, faults = _read_letter(given, ids)
+    letter, faults = _read_letter(_said_by(given), ids)
     message = NewMessage(given.to, letter, given.variables)
     slot, found = commands.check_message(message, now=now)
     faults += found
@@ -265,7 +265,7 @@ def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
     return run_command(reschedule)
 
 
-#: What a letter is made of: see `_read_letter`.
+#: All that a letter is made of: messages of which this is the same have one letter.
 _said_by = attrgetter("subject", "html", "text", "sender_id", "scheduled_at", "deadline", "tags")
 
 
@@ -277,7 +277,7 @@ def _read_messages(given: Sequence[MessageInput], ids: PublicIds) -> tuple[list[
     for index, item in enumerate(given):
         said = _said_by(item)
         if said != said_before:
-            letter, found = _read_letter(item, ids)
+            letter, found = _read_letter(said, ids)
             said_before = said
         if found:
             faults += [fault.under(f"/messages/{index}") for fault in found]
@@ -285,16 +285,14 @@ def _read_messages(given: Sequence[MessageInput], ids: PublicIds) -> tuple[list[
     return messages, faults
 
 
-def _read_letter(given: MessageInput, ids: PublicIds) -> tuple[Letter, list[Fault]]:
+def _read_letter(said: Sequence[Any], ids: PublicIds) -> tuple[Letter, list[Fault]]:
+    subject, html, text, public_id, scheduled_at, deadline, tags = said
     sender_id, faults = None, []
-    if given.sender_id is not None:
-        sender_id = ids.decode("sender", given.sender_id)
+    if public_id is not None:
+        sender_id = ids.decode("sender", public_id)
         if sender_id is None:
             faults.append(Fault("/sender_id", "is not a sender of this account", "unknown_sender"))
-    letter = Letter(
-        given.subject, given.html, given.text, sender_id, given.scheduled_at, given.deadline, tuple(given.tags)
-    )
-    return letter, faults
+    return Letter(subject, html, text, sender_id, scheduled_at, deadline, tuple(tags)), faults
 
 
 def _put_id_first(ids: PublicIds, message_id: int, rest: bytes) -> bytes:

@@ -124,23 +124,26 @@ def test_each_message_of_a_batch_is_answered_as_itself_whoever_shares_its_letter
         "scheduled_at": "2099-01-31T09:00:00Z",
     }
     past = {**other, "scheduled_at": "2020-01-31T09:00:00Z"}
+    longer = {**other, "text": "Bye now"}
     to = [
         "o'brien@example.test",
         "jürgen@example.test",
         "a+b@example.test",
         "c@example.test",
         "d@example.test",
+        "e@example.test",
     ]
-    letters = [MESSAGE, MESSAGE, other, past, MESSAGE]
+    letters = [MESSAGE, MESSAGE, longer, other, past, MESSAGE]
     batch = [{**letter, "to": address} for letter, address in zip(letters, to, strict=True)]
     answer = api.post("/messages/batch", {"messages": batch}, headers={"Idempotency-Key": "k"})
     assert answer.status_code == 201, answer.json
     data = answer.json["data"]
     assert [(item["to"], item["subject"]) for item in data] == [(item["to"], item["subject"]) for item in batch]
     assert [item["tags"] for item in data] == [item.get("tags", []) for item in batch]
-    assert [item.get("scheduled_at_was_past", False) for item in data] == [False, False, False, True, False]
-    for item in data:
+    assert [item.get("scheduled_at_was_past", False) for item in data] == [False, False, False, False, True, False]
+    for item, letter in zip(data, letters, strict=True):
         stored = api.get(f"/messages/{item['id']}").json
+        assert (stored["html"], stored["text"]) == (letter.get("html"), letter.get("text"))
         common = set(item) & set(stored)
         assert {name: stored[name] for name in common} == {name: item[name] for name in common}
     again = api.post("/messages/batch", {"messages": batch}, headers={"Idempotency-Key": "k"})
