@@ -137,7 +137,8 @@ class EmbeddedPostgres:
             os.chown(data, owner.pw_uid, owner.pw_gid)
         command = [
             str(postgres_bin() / "initdb"), "-D", str(data), "-U", "mailtide", "--auth=scram-sha-256",
-            f"--pwfile={password}", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync",
+            f"--pwfile={password}", "--encoding=UTF8", "--no-instructions", "--no-sync",
+            "--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
         ]  # fmt: skip
         done = subprocess.run(_as_unprivileged(command, data), capture_output=True, text=True, check=False)
         if done.returncode != 0:

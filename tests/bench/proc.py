@@ -8,7 +8,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
-_PARENT, _UTIME, _STIME, _CUTIME, _CSTIME = 1, 11, 12, 13, 14  # in proc(5) counted after the command's name
+_UTIME, _STIME, _CUTIME, _CSTIME = 11, 12, 13, 14  # in proc(5) counted after the command's name
 
 
 def _stat(pid: int) -> list[str]:
@@ -25,12 +25,11 @@ def cpu_s(pid: int) -> float:
 
 
 def children(pid: int) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            fields = _stat(int(entry.name))
-            if fields and int(fields[_PARENT]) == pid:
-                found.append(int(entry.name))
+    """What its threads have started. To read every process of the machine instead took a fifth of a core at 20 times a second."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (thread / "children").read_text(encoding="ascii").split())
     return found
 
 
