@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from app.content.addresses import is_address
 from app.domain.contact import ATTRIBUTES_COUNT_MAX, is_attribute_name
@@ -57,8 +58,7 @@ class CsvShape:
     mapping: dict[str, str]  # suggested: attribute -> column
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One row of the file. `fault` says why its cells mean nothing."""
 
     line: int  # 1-based, of its first line
