@@ -25,6 +25,7 @@ _SIZE_BYTES = 6_300  # of a message with 3 kB of HTML, as `ONLY=content` says
 
 # Everything that would slow one client of many down on purpose is off. So is what it does for its own machine's programs alone:
 # it would complete addresses in headers, since all here are on one machine; from anywhere else it takes them as they are.
+# And it does not look for recipients among users of its own, of which a relay has none.
 _MAIN_CF = """
 compatibility_level = 3.6
 queue_directory = {folder}/queue
@@ -47,6 +48,7 @@ smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_client_connection_count_limit = 0
 smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_reject_unlisted_recipient = no
 local_header_rewrite_clients =
 in_flow_delay = 0
 default_process_limit = 100
