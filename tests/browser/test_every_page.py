@@ -83,6 +83,15 @@ def test_every_page_says_nothing_in_the_console(open_page: OpenPage, console_err
     assert noise == {}
 
 
+def test_a_time_of_tomorrow_fits_a_phone(open_page: OpenPage) -> None:
+    """Shortly before midnight what is soon is "tomorrow 00:02", the longest way in which a time is said."""
+    page = open_page("390")
+    page.clock.install(time="2026-11-29T22:52:00Z")  # 23:52 in the zone of the page
+    page.goto("/dev/ui")
+    expect(page.get_by_text("tomorrow 00:02").first).to_be_visible()
+    assert not page.evaluate(_TOO_WIDE)
+
+
 def _small_phone_faults(page: Page) -> list[str]:
     """What does not fit on the narrowest phone, or is too small for a finger there."""
     before = page.viewport_size

@@ -36,6 +36,13 @@ def test_every_query_prepares_against_the_schema(schema_url: str, noun: str, que
         conn.execute(f"PREPARE checked AS {text}".encode())
 
 
+def test_a_new_database_compares_text_byte_by_byte(schema_url: str) -> None:
+    """As a language's rules would have it, every index of addresses and keys is dearer: a million rows took a tenth longer."""
+    with psycopg.connect(schema_url) as conn:
+        rules = conn.execute("SELECT datlocprovider, datlocale FROM pg_database WHERE datname = current_database()")
+        assert rules.fetchone() == ("b", "C.UTF-8")
+
+
 def test_the_vendored_queue_schema_is_the_packages_own() -> None:
     vendored = Path(sql.FOLDER / "migrations" / "0001_create_procrastinate.sql").read_text(encoding="utf-8")
     assert vendored == SchemaManager.get_schema()

@@ -203,6 +203,7 @@ function Data() {
             <Stat label="Per second" value="412" />
             <Stat
               label="Will be done"
+              isWords
               value={<Time at={new Date(Date.now() + 600_000)} />}
               hint={<Countdown until={new Date(Date.now() + 600_000)} />}
             />

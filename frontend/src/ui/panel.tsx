@@ -56,7 +56,7 @@ export function Stat({
   label: string;
   value: ReactNode;
   hint?: ReactNode;
-  /** Words or a date, which need more room than a number: smaller, and smaller still on a phone. */
+  /** Words or a date ("tomorrow 00:02"), which need more room than a number: smaller, still smaller on a phone, and in two lines where it must. */
   isWords?: boolean;
 }) {
   return (
@@ -65,7 +65,7 @@ export function Stat({
       <dd
         className={cx(
           "num mt-0.5 font-semibold tracking-tight text-ink",
-          isWords ? "text-[0.9375rem] leading-7 sm:text-lg" : "text-xl",
+          isWords ? "text-[0.9375rem] leading-7 sm:text-lg [&_time]:whitespace-normal" : "text-xl",
         )}
       >
         {value}
