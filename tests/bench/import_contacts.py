@@ -18,7 +18,7 @@ from tests.bench.stack import Child, Stack, running_stack
 DEFAULT_SIZES = (100_000, 1_000_000)
 SECONDS_AT_MOST = 15
 GROWTH_AT_MOST_MB = 100
-_ASKED_EVERY_S = 0.1  # ten times as often as the dashboard; each question costs the importing cores some milliseconds
+_ASKED_EVERY_S = 0.1  # ten times as often as the dashboard; each question takes time from the cores that import
 _MAPPING = {"email": "E-Mail", "first_name": "First name", "last_name": "Last name", "city": "City", "plan": "Plan"}
 
 
