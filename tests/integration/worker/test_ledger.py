@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any
 
 import psycopg
@@ -108,6 +109,37 @@ def test_many_connections_share_group_commits(db: Any, database_url: str) -> Non
     groups = with_ledger(database_url, work)
     assert counts(db, campaign) == {"sent": 400}
     assert groups < 200
+
+
+def test_neighbours_that_go_together_stay_in_their_pages(db: Any, database_url: str) -> None:
+    """An update that finds no room there writes three index entries besides, and leaves as many dead ones."""
+    campaign = a_sending_campaign(db, an_account(db), 400)
+    groups = [campaign.message_ids[n : n + 8] for n in range(0, 400, 8)]
+    reply = "250 2.0.0 Ok: 6849 bytes queued as 278543A25"
+
+    async def work(ledger: Ledger) -> None:
+        sent: list[int] = []
+        for group in [*groups, []]:
+            pairs = zip_longest((result(number)._replace(reply=reply) for number in sent), group)
+            answers = [ledger.hand_over(known, Mark(number, 0, 1) if number else None) for known, number in pairs]
+            assert {await answer for answer in answers} == ({"marked"} if group else {"none"})
+            sent = group
+
+    before = pages(db, campaign)
+    with_ledger(database_url, work)
+    assert counts(db, campaign) == {"sent": 400}
+    moved = [number for number, page in pages(db, campaign).items() if page != before[number]]
+    assert len(moved) <= 400 * 0.02
+
+
+def pages(db: Any, campaign: MadeCampaign) -> dict[int, int]:
+    """On which page of the table each message is."""
+    return dict(
+        db.execute(
+            "SELECT message_id, (ctid::text::point)[0]::integer FROM messages WHERE campaign_id = %s",
+            (campaign.campaign_id,),
+        ).fetchall()
+    )
 
 
 @pytest.mark.parametrize(
