@@ -75,7 +75,7 @@ def _compare(stack: Stack, options: Options, setups: Sequence[Setup], sink: Sink
 def _beside_null_ledger(stack: Stack, repeats: int, setup: Setup, count: int, sink: Sink) -> tuple[Line, Line]:
     """With the ledger on, off, off, on: so a machine that grows slower or quicker meanwhile is neither's gain.
 
-    Twice as often as the rest: this ratio lies near its bound, and single measurements a tenth apart.
+    Twice as often as the rest: this ratio lies near its bound, and single measurements up to a third apart.
     """
     lines: dict[bool, list[Line]] = {True: [], False: []}
     turns = 2 * repeats
