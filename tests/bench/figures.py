@@ -21,15 +21,14 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def combine(lines: Sequence[Line]) -> Line:
-    """One line for several measurements of the same thing: medians, and the least and most per second."""
+    """One line for several measurements of the same thing: medians, and each one's rate in the order of measuring."""
     first = lines[0]
     combined: Line = {name: value for name, value in first.items() if name not in MEASURED}
     for name in first:
         if name in MEASURED:
             combined[name] = rounded(median(line[name] for line in lines))
     if "per_s" in first:
-        combined["per_s_min"] = min(line["per_s"] for line in lines)
-        combined["per_s_max"] = max(line["per_s"] for line in lines)
+        combined["per_s_each"] = [line["per_s"] for line in lines]
     return {**combined, "repeats": len(lines)}
 
 

@@ -6,14 +6,13 @@ from socket import create_connection
 from tests.bench import node, postfix
 from tests.bench.figures import combine, ratio
 from tests.bench.options import Line, Lines, Options, say
-from tests.bench.send import Setup, send
+from tests.bench.send import IN_FLIGHT, Setup, send
 from tests.bench.stack import Stack, running_stack
 
 DEFAULT_N = 2_500  # a batch for each connection
 # Ours sends so many times as many into Postfix: a tenth of Nodemailer's seconds would be mostly its beginning.
 POSTFIX_TIMES = 4
 CONNECTIONS = 5
-IN_FLIGHT = 48  # messages of a connection that may be in doubt; under way at once where CHUNKING is offered
 ROUND_TRIP_MS = 20.0
 SINK_RATIO_AT_LEAST = 2
 POSTFIX_RATIO_AT_LEAST = 10  # with CHUNKING, which it offers

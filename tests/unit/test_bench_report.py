@@ -86,7 +86,7 @@ def test_several_measurements_of_one_thing_become_their_median() -> None:
     lines: list[Line] = [{"bench": "send", "n": 10, "per_s": per_s, "seconds": 1.0} for per_s in (900, 100, 500)]
 
     assert combine(lines) == {
-        "bench": "send", "n": 10, "per_s": 500, "seconds": 1.0, "per_s_min": 100, "per_s_max": 900, "repeats": 3,
+        "bench": "send", "n": 10, "per_s": 500, "seconds": 1.0, "per_s_each": [900, 100, 500], "repeats": 3,
     }  # fmt: skip
 
 
