@@ -10,7 +10,8 @@ from tests.bench.options import Line
 #: Fields of a measurement that are measured; the others say what was measured.
 MEASURED = {
     "per_s", "seconds", "worker_cpu_us", "postgres_cpu_us", "sink_cpu_us", "cpu_us", "worker_rss_mb", "rss_mb", "p50_ms",
-    "p99_ms", "enqueue_per_s", "messages_per_s",
+    "p99_ms", "enqueue_per_s", "messages_per_s", "upload_s", "import_s", "total_s", "web_growth_mb", "web_peak_mb",
+    "worker_growth_mb", "worker_peak_mb", "laid_out_s", "before_t_s", "start_ms", "accepted_ms",
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from datetime import UTC, datetime
 from typing import IO, Any
 
 from app.commands.api_keys import create_api_key
-from tests.bench.figures import figure
+from tests.bench.figures import combine, figure
 from tests.bench.options import Line, Lines, Options, say, wait_for
 from tests.bench.proc import watching
 from tests.bench.rows import relayed_account
@@ -28,18 +29,21 @@ def run(options: Options) -> Lines:
         web, port = stack.start_web()
         (worker,) = stack.start_workers(1)
         line: Line = {}
+        growth_mb = 0.0
         for rows in sizes:
-            say(f"import: {rows} rows")
+            found: list[Line] = []
             with tempfile.TemporaryFile() as file:
                 for piece in generate(rows):
                     file.write(piece)
-                line = _measure(stack, port, web, worker, file, rows)
+                for turn in range(options.repeats):
+                    say(f"import: {rows} rows, turn {turn + 1} of {options.repeats}")
+                    found.append(_measure(stack, port, web, worker, file, rows))
+            growth_mb = max(growth_mb, *(line["web_growth_mb"] + line["worker_growth_mb"] for line in found))
+            line = {**combine(found), "total_s_each": [line["total_s"] for line in found]}
             yield line
         yield figure("import of a million", line["total_s"], unit="s", at_most=SECONDS_AT_MOST, n=sizes[-1])
-        yield figure(
-            "import, memory of web and worker +", line["web_growth_mb"] + line["worker_growth_mb"], unit="MB",
-            at_most=GROWTH_AT_MOST_MB, n=sizes[-1],
-        )  # fmt: skip
+        # Of all turns the most: a later one finds a process that has grown already.
+        yield figure("import, memory of web and worker +", growth_mb, unit="MB", at_most=GROWTH_AT_MOST_MB, n=sizes[-1])
 
 
 def generate(rows: int) -> Iterator[bytes]:
@@ -55,7 +59,7 @@ def generate(rows: int) -> Iterator[bytes]:
 
 def _measure(stack: Stack, port: int, web: Child, worker: Child, file: IO[bytes], rows: int) -> Line:
     client = _Client(port, _make_key(stack))
-    size = file.tell()
+    size = file.seek(0, os.SEEK_END)
     file.seek(0)
     stack.rest()
     with watching(web.pid, worker.pid) as (web_memory, worker_memory):

@@ -2,10 +2,10 @@
 
 import time
 
-from tests.bench.figures import figure
-from tests.bench.options import Lines, Options, say, wait_for
-from tests.bench.rows import launched_campaign, listed_contacts, relayed_account, value
-from tests.bench.stack import running_stack
+from tests.bench.figures import combine, figure
+from tests.bench.options import Line, Lines, Options, say, wait_for
+from tests.bench.rows import clear, launched_campaign, listed_contacts, relayed_account, value
+from tests.bench.stack import Stack, running_stack
 
 DEFAULT_N = 1_000_000
 AHEAD_S = 30.0  # the product starts the job so long before T
@@ -28,8 +28,22 @@ _LAID_OUT = (
 
 def run(options: Options) -> Lines:
     count = options.size(DEFAULT_N)
-    with running_stack() as stack, stack.connect() as conn:
-        say(f"launch: an audience of {count}")
+    found: list[Line] = []
+    with running_stack() as stack:
+        for turn in range(options.repeats):
+            say(f"launch: an audience of {count}, turn {turn + 1} of {options.repeats}")
+            found.append(_measure(stack, count))
+    line = {**combine(found), "accepted_ms_each": [line["accepted_ms"] for line in found]}
+    yield line
+    yield figure("launch, first message after T", line["accepted_ms"], unit="ms", at_most=FIRST_AT_MOST_MS, n=count)
+    # Of all turns the least.
+    before_t_s = min(line["before_t_s"] for line in found)
+    yield figure("launch, all batches queued before T by", before_t_s, unit="s", at_least=0, n=count)
+
+
+def _measure(stack: Stack, count: int) -> Line:
+    with stack.connect() as conn:
+        clear(conn)
         account_id = relayed_account(conn)
         list_id = listed_contacts(conn, account_id, count)
         conn.execute("VACUUM ANALYZE contacts, list_contacts")
@@ -53,10 +67,8 @@ def run(options: Options) -> Lines:
         batches = value(conn, "SELECT count(*) FROM batches WHERE campaign_id = %s", campaign_id)
     assert row is not None
     start_ms, accepted_ms = row
-    yield {
+    return {
         "bench": "launch", "n": count, "batches": batches, "laid_out_s": round(laid_out_s, 2),
         "per_s": round(count / laid_out_s), "before_t_s": round(until_s, 2), "start_ms": round(start_ms, 1),
         "accepted_ms": round(accepted_ms, 1),
     }  # fmt: skip
-    yield figure("launch, first message after T", accepted_ms, unit="ms", at_most=FIRST_AT_MOST_MS, n=count)
-    yield figure("launch, all batches queued before T by", until_s, unit="s", at_least=0, n=count)
