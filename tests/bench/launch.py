@@ -36,7 +36,6 @@ def run(options: Options) -> Lines:
     line = {**combine(found), "accepted_ms_each": [line["accepted_ms"] for line in found]}
     yield line
     yield figure("launch, first message after T", line["accepted_ms"], unit="ms", at_most=FIRST_AT_MOST_MS, n=count)
-    # Of all turns the least.
     before_t_s = min(line["before_t_s"] for line in found)
     yield figure("launch, all batches queued before T by", before_t_s, unit="s", at_least=0, n=count)
 

@@ -68,11 +68,12 @@ def _how(line: Line) -> list[str]:
         parts.append(f"{_number(line['ours_per_s'])}/s : {_number(line['baseline_per_s'])}/s")
     if "ours_at" in line:
         parts.append(f"processes x connections {line['ours_at']}; baseline at {line['baseline_at']}")
+    if "on_per_s" in line:
+        parts.append(f"{_number(line['on_per_s'])}/s : {_number(line['off_per_s'])}/s")
+    if "pairs" in line:
+        parts.append(f"median of {len(line['pairs'])} pairs at {line['on_at']}")
     if line.get("in_flight", 1) > 1:
         parts.append(f"{line['in_flight']} in flight on each")
-    if "on_per_s" in line:
-        pairs = f"of {len(line['pairs'])} pairs, " if "pairs" in line else ""
-        parts.append(f"{pairs}{_number(line['on_per_s'])}/s : {_number(line['off_per_s'])}/s")
     if "per_s" in line:
         parts.append(
             f"{_number(line['per_s'])}/s : {_number(line['against_per_s'])}/s; processor time {line['cpu_ratio']:.2f} ×"

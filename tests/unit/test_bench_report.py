@@ -9,6 +9,7 @@ import pytest
 from tests.bench import report
 from tests.bench.figures import combine, figure, percentile, ratio
 from tests.bench.options import Line
+from tests.bench.send import ledger_ratio
 
 MACHINE: Line = {
     "bench": "machine", "cpu": "Some CPU", "cores": 2, "commit": "abc1234", "python": "3.11.7", "postgres": "18.6",
@@ -36,6 +37,17 @@ def test_beside_what_postfix_took_from_us_stands_what_it_takes_at_all() -> None:
     assert "N = 10,000; Postfix alone 1,298/s, its queue in /dev/shm |" in report.make_table([into_postfix, alone])
     assert "alone" not in report.make_table([SEND, alone])
     assert "alone" not in report.make_table([into_postfix])
+
+
+def test_the_ledgers_ratio_is_the_median_of_pairs_whatever_one_slow_half_did() -> None:
+    setup = {"processes": 2, "connections": 20, "in_flight": 48, "n": 50_000}
+    pairs: list[tuple[Line, Line]] = [
+        ({**setup, "per_s": on}, {**setup, "per_s": off}) for on, off in ((80, 100), (160, 200), (40, 100))
+    ]
+    line = ledger_ratio("ledger on : off", pairs)
+
+    assert (line["value"], line["met"], line["pairs"]) == (0.8, True, [0.8, 0.8, 0.4])
+    assert "80/s : 100/s; median of 3 pairs at 2 x 20; 48 in flight on each; N = 50,000 |" in report.make_table([line])
 
 
 def test_the_last_line_of_a_figure_counts() -> None:
