@@ -1127,7 +1127,7 @@ ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_once_per_address UNIQUE (account_id, email_key);
 
 ALTER TABLE ONLY public.contacts
-    ADD CONSTRAINT contacts_pkey PRIMARY KEY (contact_id);
+    ADD CONSTRAINT contacts_pkey PRIMARY KEY (account_id, contact_id);
 
 ALTER TABLE ONLY public.due_messages
     ADD CONSTRAINT due_messages_pkey PRIMARY KEY (message_id);
@@ -1251,8 +1251,6 @@ CREATE INDEX batches_open_idx ON public.batches USING btree (due_at) WHERE (stat
 CREATE INDEX batches_waiting_idx ON public.batches USING btree (waiting_limit_id, due_at, batch_id) WHERE (status = 'waiting'::text);
 
 CREATE INDEX campaigns_moving_idx ON public.campaigns USING btree (scheduled_at) WHERE (status = ANY (ARRAY['scheduled'::text, 'sending'::text, 'paused'::text]));
-
-CREATE INDEX contacts_account_idx ON public.contacts USING btree (account_id, contact_id);
 
 CREATE INDEX due_messages_account_idx ON public.due_messages USING btree (account_id, send_after);
 

@@ -17,8 +17,9 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any, LiteralString, NamedTuple
 
 import orjson
@@ -60,8 +61,7 @@ class Slice:
     rows_before: int
     rows: int = 0
     size_bytes: int = 0
-    lines: list[bytes] = field(default_factory=list)  # COPY text format
-    position: dict[str, int] = field(default_factory=dict)  # email key -> index in `lines`
+    lines: dict[str, bytes] = field(default_factory=dict)  # email key -> address, tab, attributes as JSON, newline
     duplicates: int = 0
     rejects: list[tuple[int, str, str]] = field(default_factory=list)  # line, reason, raw row
     texts: dict[LiteralString, bytes] = field(default_factory=dict)  # COPY statement -> what it is sent
@@ -117,25 +117,19 @@ class RowReader:
     def slices(self, records: Iterator[Record], *, skip: int) -> Iterator[Slice]:
         """Cut the file, less its header and its first `skip` rows, into slices."""
         first = next(records, None)
-        rows_seen = 0
+        if first is not None and not has_header(first[1]):
+            records = chain([first], records)
         current = Slice(skip)
-        if first is not None and not has_header(first.cells):
-            rows_seen = self._take(current, first, rows_seen, skip)
-        for record in records:
-            rows_seen = self._take(current, record, rows_seen, skip)
+        for line, cells, fault in islice(records, skip, None):
+            current.rows += 1
+            reason = fault or self._add(current, cells)
+            if reason is not None:
+                current.rejects.append((line, reason, _raw(cells)))
             if current.rows >= SLICE_ROWS or current.size_bytes >= SLICE_SIZE:
                 yield current
                 current = Slice(current.rows_before + current.rows)
         if current.rows:
             yield current
-
-    def _take(self, current: Slice, record: Record, rows_seen: int, skip: int) -> int:
-        if rows_seen >= skip:
-            current.rows += 1
-            reason = record.fault or self._add(current, record.cells)
-            if reason is not None:
-                current.rejects.append((record.line, reason, _raw(record.cells)))
-        return rows_seen + 1
 
     def _add(self, current: Slice, cells: list[str]) -> str | None:
         """Put one row into the slice, or say why not."""
@@ -145,39 +139,31 @@ class RowReader:
         address = check_address(email)
         if isinstance(address, BadAddress):
             return str(address) if email else "There is no address."
-        attributes = {name: value for name, at in self._attributes if (value := cells[at].strip())}
-        encoded = orjson.dumps(attributes)
-        if self._replaced and _REPLACEMENT in encoded:
+        attributes = orjson.dumps({name: value for name, at in self._attributes if (value := cells[at].strip())})
+        if self._replaced and not attributes.isascii() and _REPLACEMENT in attributes:
             return "The row has bytes that are not UTF-8. Save the file as UTF-8."
-        if len(encoded) > ATTRIBUTES_SIZE_MAX:
+        if len(attributes) > ATTRIBUTES_SIZE_MAX:
             return "The values of this row together are over 32 KiB."
-        self._stage(current, address, encoded)
+        key = address.lower()
+        if key in current.lines:
+            current.duplicates += 1
+            if not self._last_wins:
+                return None
+            attributes = orjson.dumps({**orjson.loads(_attributes(current.lines[key])), **orjson.loads(attributes)})
+        current.lines[key] = line = address.encode() + b"\t" + attributes + b"\n"
+        current.size_bytes += len(line)
         return None
 
-    def _stage(self, current: Slice, email: str, encoded: bytes) -> None:
-        current.size_bytes += len(encoded)
-        key = email.lower()
-        at = current.position.setdefault(key, len(current.lines))
-        if at == len(current.lines):
-            current.lines.append(_copy_line(email, encoded))
-            return
-        current.duplicates += 1
-        if self._last_wins:
-            staged = current.lines[at].split(b"\t", 1)[1].replace(b"\\\\", b"\\")
-            merged = {**orjson.loads(staged), **orjson.loads(encoded)}
-            current.lines[at] = _copy_line(email, orjson.dumps(merged))
+
+def _attributes(line: bytes) -> bytes:
+    return line.partition(b"\t")[2]
 
 
-def _copy_line(email: str, encoded: bytes) -> bytes:
-    """One line of COPY's text format. JSON holds no raw tab or newline, so only backslashes need care."""
-    return (email.encode() + b"\t" + encoded).replace(b"\\", b"\\\\") + b"\n"
-
-
-def _to_json(lines: list[bytes]) -> str:
-    """Lines of COPY text as the JSON that the merge reads."""
+def _to_json(lines: Iterable[bytes]) -> str:
+    """Lines of a slice as the JSON that the merge reads."""
     rows = []
     for line in lines:
-        email, attributes = line[:-1].replace(b"\\\\", b"\\").split(b"\t", 1)
+        email, _, attributes = line.partition(b"\t")
         rows.append(b'{"email":%b,"attributes":%b}' % (orjson.dumps(email.decode()), attributes))
     return f"[{b','.join(rows).decode()}]"
 
@@ -244,11 +230,11 @@ class SliceWriter:
             return
         account, of_import, of_list = self._work["account_id"], self._work["import_id"], self._work["list_id"]
         ids = [b"%d" % number for number in range(first, last + 1)]
-        lines = [current.lines[at] for _, at in sorted(current.position.items())]
+        lines = [current.lines[key] for key in sorted(current.lines)]  # neighbours in the index are a third cheaper
         before = b"\t%d\t" % account
-        current.texts = {
-            _COPY_CONTACTS: b"".join([number + before + line for number, line in zip(ids, lines, strict=True)])
-        }
+        rows = b"".join([number + before + line for number, line in zip(ids, lines, strict=True)])
+        # JSON holds no raw tab or newline, so that only backslashes need care in COPY's text format.
+        current.texts = {_COPY_CONTACTS: rows.replace(b"\\", b"\\\\")}
         before = b"%d\t%d\t" % (account, of_import)
         current.texts[_COPY_IMPORT] = before + (b"\n" + before).join(ids) + b"\n"
         if of_list is not None:
@@ -267,7 +253,7 @@ class SliceWriter:
         size = len(current.lines)
         if size == 0:
             return Counts(0, 0, 0)
-        params = {"rows": _to_json(current.lines), "list_id": self._work["list_id"], "now": utc_now(), **self._ids}
+        params = {"rows": _to_json(current.lines.values()), "list_id": self._work["list_id"], "now": utc_now(), **self._ids}
         row = self._conn.execute(self._merge_query.text, params).fetchone()
         assert row is not None
         return Counts(merged=size, created=row["contacts_created"], brought=row["contacts_brought"])

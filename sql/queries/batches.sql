@@ -75,7 +75,7 @@ WHERE c.campaign_id = %(campaign_id)s;
 -- The batch's messages that may go now, with their merge values.
 SELECT m.message_id, m.attempt, m.burned, m.recipient, contact.attributes
 FROM messages m
-LEFT JOIN contacts contact USING (contact_id)
+LEFT JOIN contacts contact USING (account_id, contact_id)
 WHERE m.message_id BETWEEN %(first_message_id)s AND %(last_message_id)s
     AND m.batch_id = %(batch_id)s AND m.status = 'queued' AND m.send_after <= %(until)s
 ORDER BY m.message_id;

@@ -93,7 +93,7 @@ WITH ranked AS MATERIALIZED (
             SELECT FROM suppressions s WHERE s.account_id = contact.account_id AND s.email_key = contact.email_key
         ) AS is_suppressed
     FROM list_contacts AS member
-    JOIN contacts AS contact ON contact.contact_id = member.contact_id
+    JOIN contacts AS contact USING (account_id, contact_id)
     WHERE member.list_id = %(list_id)s
 ), cut AS MATERIALIZED (
     SELECT ordinal, nextval(pg_get_serial_sequence('batches', 'batch_id')) AS batch_id

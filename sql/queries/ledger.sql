@@ -33,7 +33,7 @@ marked AS (
             SELECT c.status = 'sending' AND c.epoch = k.epoch FROM campaigns c WHERE c.campaign_id = m.campaign_id
         ))
         AND (m.contact_id IS NULL OR EXISTS (
-            SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id OFFSET 0
+            SELECT 1 FROM contacts c WHERE c.account_id = m.account_id AND c.contact_id = m.contact_id OFFSET 0
         ))
         AND NOT EXISTS (
             SELECT 1 FROM suppressions s
@@ -167,7 +167,7 @@ WITH looked_at AS (
             OFFSET 0
         ) AS is_suppressed,
         m.contact_id IS NOT NULL AND NOT EXISTS (
-            SELECT 1 FROM contacts c WHERE c.contact_id = m.contact_id OFFSET 0
+            SELECT 1 FROM contacts c WHERE c.account_id = m.account_id AND c.contact_id = m.contact_id OFFSET 0
         ) AS is_gone
     FROM messages m
     WHERE m.message_id = ANY(%(ids)s::bigint[])

@@ -52,7 +52,7 @@ def test_columns_without_a_name_or_with_the_same_get_their_own() -> None:
 def test_records_carry_the_line_they_begin_on() -> None:
     data = b'email,note\r\na@x.test,"one\ntwo\nthree"\r\n\r\nb@x.test,x\r\n'
     records = list(read_records(io.BytesIO(data), encoding="utf-8", delimiter=","))  # type: ignore[arg-type]
-    assert [(record.line, record.cells[0]) for record in records] == [(1, "email"), (2, "a@x.test"), (6, "b@x.test")]
+    assert [(line, cells[0]) for line, cells, _ in records] == [(1, "email"), (2, "a@x.test"), (6, "b@x.test")]
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
