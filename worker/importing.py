@@ -253,7 +253,12 @@ class SliceWriter:
         size = len(current.lines)
         if size == 0:
             return Counts(0, 0, 0)
-        params = {"rows": _to_json(current.lines.values()), "list_id": self._work["list_id"], "now": utc_now(), **self._ids}
+        params = {
+            "rows": _to_json(current.lines.values()),
+            "list_id": self._work["list_id"],
+            "now": utc_now(),
+            **self._ids,
+        }
         row = self._conn.execute(self._merge_query.text, params).fetchone()
         assert row is not None
         return Counts(merged=size, created=row["contacts_created"], brought=row["contacts_brought"])

@@ -109,6 +109,18 @@ def test_an_address_given_twice_is_one_contact_and_the_last_row_wins(api: Api) -
     assert contacts(api)["A@x.test"] == {"first_name": "Two", "city": "Rome"}
 
 
+@pytest.mark.parametrize("value", ["C:\\new\\table", "\\N", "\\.", "a\tb\nc", 'say ""hi""', "\\"])
+def test_a_value_comes_through_as_written_however_its_row_is_brought(api: Api, value: str) -> None:
+    row = f'"{value}"'
+    expected = value.replace('""', '"')
+    run(api, f"email,note,other\na@x.test,{row},\n".encode())
+    assert contacts(api)["a@x.test"] == {"note": expected}
+    # An address that is known and one that is new, each in two rows.
+    run(api, f"email,note,other\na@x.test,{row},\nb@x.test,{row},\na@x.test,,{row}\nb@x.test,,{row}\n".encode())
+    both = {"note": expected, "other": expected}
+    assert contacts(api) == {"a@x.test": both, "b@x.test": both}
+
+
 def test_a_bad_row_is_rejected_by_its_first_line_and_the_rest_goes_in(api: Api) -> None:
     data = b'email,note\r\n"a@x.test","two\r\nlines"\r\nnot an address,x\r\n\r\nb@x.test\r\n"c@x.test","y",=cmd\r\n,z\r\nd@x.test,ok\r\n'
     done = run(api, data)
