@@ -166,9 +166,7 @@ def test_the_first_batches_of_a_campaign_start_it_and_each_is_claimed(engine: Ru
 def test_the_first_two_messages_of_a_batch_are_marked_in_one_commit(engine: RunEngine) -> None:
     async def work(e: Engine) -> None:
         await send(e, queued_campaign(e, 3))
-        first, second, third = (
-            row["marked_at"] for row in e.rows("SELECT marked_at FROM messages ORDER BY message_id")
-        )
+        first, second, third = (row["marked_at"] for row in e.rows("SELECT marked_at FROM messages ORDER BY marked_at"))
         assert first == second < third
 
     engine(work)
