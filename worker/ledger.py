@@ -68,11 +68,12 @@ class Result(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """The wish to send a message. `attempt` is how many it has had; `epoch` the campaign's (0 for API messages)."""
+    """The wish to send a message. `attempt` is how many it has had; `epoch` the campaign's (0 for API messages, of none)."""
 
     message_id: int
     attempt: int
     epoch: int
+    campaign_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +346,7 @@ class Ledger:
             result_replies=_array(_quoted(r.reply[:REPLY_SIZE_MAX]) for r in results),
             mark_ids=_array(str(m.message_id) for m in marks), mark_attempts=_array(str(m.attempt) for m in marks),
             mark_epochs=_array(str(m.epoch) for m in marks),
+            campaign_ids=_array(str(id) for id in {m.campaign_id for m in marks if m.campaign_id is not None}),
         )  # fmt: skip
         return row["marked"], row["settled"]
 

@@ -124,6 +124,7 @@ class Run:
         *,
         kind: Kind,
         epoch: int,
+        campaign_id: int | None = None,
         resend_uncertain: bool,
         account_id: int,
         lease: Lease,
@@ -135,6 +136,7 @@ class Run:
         self._items = items
         self._kind: Kind = kind
         self._epoch = epoch
+        self._campaign_id = campaign_id
         self._resend_uncertain = resend_uncertain
         self._account_id = account_id
         self._lease = lease
@@ -311,7 +313,7 @@ class Run:
             self._heed(await recorded)
 
     def _mark(self, outgoing: Outgoing) -> Mark:
-        return Mark(outgoing.item.message_id, outgoing.item.attempt, self._epoch)
+        return Mark(outgoing.item.message_id, outgoing.item.attempt, self._epoch, self._campaign_id)
 
     def _note_refused_mark(self, answer: MarkAnswer) -> None:
         """Its permit is free again. A campaign's others would be refused, too; an API message may have been cancelled alone."""

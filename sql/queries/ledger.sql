@@ -10,7 +10,7 @@
 -- A result counts only if nothing newer decided: same attempt, and still 'sending' or 'uncertain'. What the recovery
 -- called uncertain does not go back to the queue: its batch may be done, and then nobody would send it.
 -- A mark checks, in this one UPDATE, that the message is queued, its campaign on, its contact still there, and its address not
--- suppressed.
+-- suppressed. The campaigns of a group are few: they are read once (a hashed subplan), not for each message.
 WITH settled AS (
     UPDATE messages m
     SET status = r.status, reply = r.reply, settled_at = %(now)s
@@ -29,8 +29,9 @@ marked AS (
         AS k(message_id, attempt, epoch)
     WHERE m.message_id = k.message_id AND m.message_id = ANY(%(mark_ids)s::bigint[]) AND m.attempt = k.attempt
         AND m.status = 'queued'
-        AND (m.campaign_id IS NULL OR (
-            SELECT c.status = 'sending' AND c.epoch = k.epoch FROM campaigns c WHERE c.campaign_id = m.campaign_id
+        AND (m.campaign_id IS NULL OR (m.campaign_id, k.epoch) IN (
+            SELECT c.campaign_id, c.epoch FROM campaigns c
+            WHERE c.campaign_id = ANY(%(campaign_ids)s::bigint[]) AND c.status = 'sending'
         ))
         AND (m.contact_id IS NULL OR EXISTS (
             SELECT 1 FROM contacts c WHERE c.account_id = m.account_id AND c.contact_id = m.contact_id OFFSET 0
@@ -43,29 +44,29 @@ marked AS (
         )
     RETURNING m.message_id, m.batch_id
 ),
-moves AS (
-    SELECT batch_id, was, status FROM settled
-    UNION ALL
-    SELECT batch_id, 'queued', 'sending' FROM marked
+changes AS MATERIALIZED (
+    SELECT
+        batch_id,
+        count(*) FILTER (WHERE status = 'queued') - count(*) FILTER (WHERE was = 'queued') AS queued,
+        count(*) FILTER (WHERE status = 'sending') - count(*) FILTER (WHERE was = 'sending') AS sending,
+        count(*) FILTER (WHERE status = 'sent') AS sent,
+        count(*) FILTER (WHERE status = 'failed') AS failed,
+        count(*) FILTER (WHERE status = 'uncertain') - count(*) FILTER (WHERE was = 'uncertain') AS uncertain,
+        count(*) FILTER (WHERE status = 'expired') AS expired
+    FROM (
+        SELECT batch_id, was, status FROM settled
+        UNION ALL
+        SELECT batch_id, 'queued', 'sending' FROM marked
+    ) AS moves
+    WHERE batch_id IS NOT NULL
+    GROUP BY batch_id
 ),
 counted AS (
     UPDATE batches b
     SET queued = b.queued + d.queued, sending = b.sending + d.sending, sent = b.sent + d.sent,
         failed = b.failed + d.failed, uncertain = b.uncertain + d.uncertain, expired = b.expired + d.expired
-    FROM (
-        SELECT
-            batch_id,
-            count(*) FILTER (WHERE status = 'queued') - count(*) FILTER (WHERE was = 'queued') AS queued,
-            count(*) FILTER (WHERE status = 'sending') - count(*) FILTER (WHERE was = 'sending') AS sending,
-            count(*) FILTER (WHERE status = 'sent') AS sent,
-            count(*) FILTER (WHERE status = 'failed') AS failed,
-            count(*) FILTER (WHERE status = 'uncertain') - count(*) FILTER (WHERE was = 'uncertain') AS uncertain,
-            count(*) FILTER (WHERE status = 'expired') AS expired
-        FROM moves
-        WHERE batch_id IS NOT NULL
-        GROUP BY batch_id
-    ) AS d
-    WHERE b.batch_id = d.batch_id AND b.batch_id = ANY(ARRAY(SELECT batch_id FROM moves))
+    FROM changes d
+    WHERE b.batch_id = d.batch_id AND b.batch_id = ANY(ARRAY(SELECT batch_id FROM changes))
 ),
 seconds AS (
     INSERT INTO throughput AS t (account_id, at_second, campaign_id, writer_id, sent, failed)

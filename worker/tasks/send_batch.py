@@ -180,8 +180,8 @@ async def _send_rows(
     not_before: datetime,
 ) -> Ending:  # fmt: skip
     run = Run(
-        services, items, kind="campaign", epoch=batch.epoch, resend_uncertain=batch.resend_uncertain,
-        account_id=batch.account_id, lease=services.limiter.new_lease(limits),
+        services, items, kind="campaign", epoch=batch.epoch, campaign_id=batch.campaign_id,
+        resend_uncertain=batch.resend_uncertain, account_id=batch.account_id, lease=services.limiter.new_lease(limits),
         refusals=_refusals.setdefault(batch.campaign_id, Refusals()), how_many=items.how_many, not_before=not_before,
     )  # fmt: skip
     return await run.send_through(relay)

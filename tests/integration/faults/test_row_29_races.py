@@ -42,7 +42,9 @@ def test_row_29_thousands_of_unsubscribes_each_at_about_the_instant_of_its_mark(
                     await asyncio.sleep(0.0002)
                 begun.append(message_id)
                 asked[message_id] = time.monotonic()
-                answers[message_id] = await e.services.ledger.exchange(None, Mark(message_id, 0, 1))
+                answers[message_id] = await e.services.ledger.exchange(
+                    None, Mark(message_id, 0, 1, campaign.campaign_id)
+                )
 
         jobs = []
         for side in range(SIDES):

@@ -48,7 +48,9 @@ def test_row_50_nothing_goes_to_a_contact_after_its_deletion_was_committed_howev
                 while len(committed) < at - 2:  # noqa: ASYNC110 - the other side is a thread
                     await asyncio.sleep(0)
                 asked[message_id] = time.monotonic()
-                answers[message_id] = await e.services.ledger.exchange(None, Mark(message_id, 0, 1))
+                answers[message_id] = await e.services.ledger.exchange(
+                    None, Mark(message_id, 0, 1, campaign.campaign_id)
+                )
                 if answers[message_id] == "marked":
                     done = Result(message_id, 1, "sent", "sent", "250 2.0.0 OK", e.services.now())
                     await e.services.ledger.exchange(done, None)

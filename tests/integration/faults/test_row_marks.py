@@ -23,8 +23,8 @@ def test_row_04_what_was_called_uncertain_does_not_go_back_to_a_queue_that_nobod
         campaign = a_sending_campaign(e.db, an_account(e.db), 2)
         first, second = campaign.message_ids
         ledger = e.services.ledger
-        await ledger.exchange(None, Mark(first, 0, 1))
-        await ledger.exchange(None, Mark(second, 0, 1))
+        await ledger.exchange(None, Mark(first, 0, 1, campaign.campaign_id))
+        await ledger.exchange(None, Mark(second, 0, 1, campaign.campaign_id))
         e.do("UPDATE messages SET status = 'uncertain'")
         e.do("UPDATE batches SET status = 'done', job_id = NULL, sending = 0, uncertain = 2, finished_at = now()")
         await ledger.exchange(result(e, first, "queued", "not_sent"), None)
@@ -43,12 +43,18 @@ def test_row_04_a_worker_whose_result_does_not_count_hears_that_it_was_overtaken
         campaign = a_sending_campaign(e.db, an_account(e.db), 3, uncertain_policy="resend")
         first, second, third = campaign.message_ids
         ledger = e.services.ledger
-        await ledger.exchange(None, Mark(first, 0, 1))
+        await ledger.exchange(None, Mark(first, 0, 1, campaign.campaign_id))
         e.do("UPDATE messages SET status = 'queued' WHERE message_id = %s", first)
         e.do("UPDATE batches SET sending = 0, queued = 3")
         assert await ledger.exchange(result(e, first, "sent", "sent"), None) == "overtaken"
-        assert await ledger.exchange(result(e, first, "sent", "sent"), Mark(second, 0, 1)) == "overtaken_marked"
-        assert await ledger.exchange(result(e, second, "sent", "sent"), Mark(third, 0, 1)) == "marked"
+        assert (
+            await ledger.exchange(result(e, first, "sent", "sent"), Mark(second, 0, 1, campaign.campaign_id))
+            == "overtaken_marked"
+        )
+        assert (
+            await ledger.exchange(result(e, second, "sent", "sent"), Mark(third, 0, 1, campaign.campaign_id))
+            == "marked"
+        )
 
     engine(work)
 
@@ -78,7 +84,9 @@ def test_row_29_an_unsubscribe_committed_before_the_mark_excludes_the_message_ho
                 if random.random() < 0.3:
                     await asyncio.sleep(0.0005)
                 asked[message_id] = time.monotonic()
-                answers[message_id] = await e.services.ledger.exchange(None, Mark(message_id, 0, 1))
+                answers[message_id] = await e.services.ledger.exchange(
+                    None, Mark(message_id, 0, 1, campaign.campaign_id)
+                )
 
         await asyncio.gather(asyncio.to_thread(unsubscribe_all), mark_all())
         late = [m for m in campaign.message_ids if committed[m] < asked[m]]

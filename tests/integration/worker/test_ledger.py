@@ -43,7 +43,7 @@ def with_ledger(database_url: str, work: Callable[[Ledger], Awaitable[Any]]) -> 
 
 
 def mark(campaign: MadeCampaign, n: int, attempt: int = 0, epoch: int = 1) -> Mark:
-    return Mark(campaign.message_ids[n], attempt, epoch)
+    return Mark(campaign.message_ids[n], attempt, epoch, campaign.campaign_id)
 
 
 def result(message_id: int, status: Any = "sent", outcome: Any = None, *, attempt: int = 1, **more: Any) -> Result:
@@ -98,7 +98,7 @@ def test_many_connections_share_group_commits(db: Any, database_url: str) -> Non
     async def one(ledger: Ledger, ids: list[int]) -> None:
         previous = None
         for message_id in ids:
-            assert await ledger.exchange(previous, Mark(message_id, 0, 1)) == "marked"
+            assert await ledger.exchange(previous, Mark(message_id, 0, 1, campaign.campaign_id)) == "marked"
             previous = result(message_id)
         await ledger.exchange(previous, None)
 
@@ -121,7 +121,10 @@ def test_neighbours_that_go_together_stay_in_their_pages(db: Any, database_url: 
         sent: list[int] = []
         for group in [*groups, []]:
             pairs = zip_longest((result(number)._replace(reply=reply) for number in sent), group)
-            answers = [ledger.hand_over(known, Mark(number, 0, 1) if number else None) for known, number in pairs]
+            answers = [
+                ledger.hand_over(known, Mark(number, 0, 1, campaign.campaign_id) if number else None)
+                for known, number in pairs
+            ]
             assert {await answer for answer in answers} == ({"marked"} if group else {"none"})
             sent = group
 

@@ -83,7 +83,7 @@ def test_row_04_a_late_result_that_meets_the_takeover_is_recorded_and_the_counte
     first = campaign.message_ids[0]
 
     async def work(ledger: Ledger) -> str:
-        assert await ledger.exchange(None, Mark(first, 0, 1)) == "marked"
+        assert await ledger.exchange(None, Mark(first, 0, 1, campaign.campaign_id)) == "marked"
         with psycopg.connect(database_url, row_factory=dict_row) as recovery:
             release(recovery)
             late = asyncio.create_task(ledger.exchange(Result(first, 1, "sent", "sent", "250 ok"), None))
@@ -99,7 +99,9 @@ def test_row_04_a_late_result_that_meets_the_takeover_is_recorded_and_the_counte
 def test_row_04_a_worker_whose_batch_was_taken_gets_no_mark_in_it(database_url: str, db: Any) -> None:
     campaign = make_campaign(database_url)
     release(db)
-    answer = with_ledger(database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[1], 0, 1)))
+    answer = with_ledger(
+        database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[1], 0, 1, campaign.campaign_id))
+    )
     assert answer == "stopped"
     assert statuses(db, campaign) == ["queued"] * 4
     assert counters(db, campaign) == {"queued": 4}
@@ -111,15 +113,19 @@ def test_row_04_a_refused_mark_does_not_take_the_results_of_its_group_with_it(da
 
     async def work(ledger: Ledger) -> list[str]:
         await asyncio.gather(
-            ledger.exchange(None, Mark(taken.message_ids[0], 0, 1)),
-            ledger.exchange(None, Mark(kept.message_ids[0], 0, 1)),
+            ledger.exchange(None, Mark(taken.message_ids[0], 0, 1, taken.campaign_id)),
+            ledger.exchange(None, Mark(kept.message_ids[0], 0, 1, kept.campaign_id)),
         )
         release(db)
         return await asyncio.gather(
             ledger.exchange(
-                Result(taken.message_ids[0], 1, "sent", "sent", "250 ok"), Mark(taken.message_ids[1], 0, 1)
+                Result(taken.message_ids[0], 1, "sent", "sent", "250 ok"),
+                Mark(taken.message_ids[1], 0, 1, taken.campaign_id),
             ),
-            ledger.exchange(Result(kept.message_ids[0], 1, "sent", "sent", "250 ok"), Mark(kept.message_ids[1], 0, 1)),
+            ledger.exchange(
+                Result(kept.message_ids[0], 1, "sent", "sent", "250 ok"),
+                Mark(kept.message_ids[1], 0, 1, kept.campaign_id),
+            ),
         )
 
     assert with_ledger(database_url, work) == ["stopped", "marked"]
@@ -175,7 +181,9 @@ def test_row_07_a_mark_that_its_first_commit_overtook_is_recognised(
         return await written(self, *args)
 
     monkeypatch.setattr(Ledger, "_commit_group", is_cut)
-    answer = with_ledger(database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[0], 0, 1)))
+    answer = with_ledger(
+        database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[0], 0, 1, campaign.campaign_id))
+    )
     assert answer == "marked"
     assert counters(db, campaign) == {"queued": 3, "sending": 1}
 
@@ -200,7 +208,9 @@ def test_row_07_a_mark_that_another_worker_gave_meanwhile_is_not_taken_for_ones_
         return await written(self, *args)
 
     monkeypatch.setattr(Ledger, "_commit_group", is_cut_off)
-    answer = with_ledger(database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[0], 0, 1)))
+    answer = with_ledger(
+        database_url, lambda ledger: ledger.exchange(None, Mark(campaign.message_ids[0], 0, 1, campaign.campaign_id))
+    )
     assert answer == "stopped"
 
 

@@ -169,7 +169,7 @@ def test_of_two_runs_in_one_process_that_mark_the_same_message_at_once_one_may_s
 
     async def work() -> list[str]:
         ledger = Ledger(database_url, writer_id=7, now=lambda: datetime.now(UTC))
-        wanted = Mark(made.message_ids[0], 0, 1)
+        wanted = Mark(made.message_ids[0], 0, 1, made.campaign_id)
         both = asyncio.gather(ledger.exchange(None, wanted), ledger.exchange(None, wanted))
         task = asyncio.create_task(ledger.run())  # only now, so that both are in one group
         try:
