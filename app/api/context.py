@@ -187,23 +187,30 @@ def reading() -> Iterator[Conn]:
         yield conn
 
 
-def run_command(command: Callable[[Conn], Any], *, status: int = 200, body_hash: bytes | None = None) -> Response:
+def run_command(
+    command: Callable[[Conn], Any], *, status: int = 200, body_hash: bytes | None = None,
+    unfold: Callable[[bytes], bytes] | None = None,
+) -> Response:  # fmt: skip
     """Run one command in one transaction, once for each Idempotency-Key.
 
     command    (conn) -> what JSON can say; None for an answer without a body.
     body_hash  SHA-256 of a body that the view has streamed and that cannot be read again.
+    unfold     makes the body of the answer of what `command` said, where that is shorter: only this is kept for a repetition.
     """
     key = read_key(request, account_id=caller().account_id, user_id=caller().user_id, body_hash=body_hash)
     with transaction(services().pool) as conn:
-        if key is None:
-            return json_response(command(conn), status)
-        answer = find_answer(conn, key)
-        if answer is not None:
-            return replay(answer)
-        result = command(conn)
-        stored = StoredAnswer(status, b"" if result is None else to_json(result))
-        keep_answer(conn, key, stored, now=utc_now())
-    return Response(stored.body, status=status, content_type="application/json")
+        answer = None if key is None else find_answer(conn, key)
+        is_replayed = answer is not None
+        if answer is None:
+            result = command(conn)
+            answer = StoredAnswer(status, b"" if result is None else to_json(result))
+            if key is not None:
+                keep_answer(conn, key, answer, now=utc_now())
+    if unfold is not None:
+        answer = StoredAnswer(answer.status, unfold(answer.body))
+    if is_replayed:
+        return replay(answer)
+    return Response(answer.body, status=status, content_type="application/json")
 
 
 def to_json(data: Any) -> bytes:

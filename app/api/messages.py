@@ -4,15 +4,25 @@ POST /messages is the busiest call: those that wait at the same time share one s
 written by that statement, so it is the one POST that does not go through `run_command`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from apiflask import APIBlueprint
 from flask import Response, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from app.api.context import (
     Caller,
@@ -62,10 +72,45 @@ class MessageInput(Input):
     tags: list[Tag] = Field(default_factory=list, max_length=TAGS_MAX)
 
 
+class SameAgain(NamedTuple):
+    """A message that says what the one before it in its batch says."""
+
+    to: str
+    variables: dict[str, Any]
+
+
+_read_address = TypeAdapter(Address).validator.validate_python
+_read_variables = TypeAdapter(Variables).validator.validate_python
+
+
+def _read_batch(given: Any, read_all: ValidatorFunctionWrapHandler) -> list[MessageInput | SameAgain]:
+    """A batch often says one thing to many: of what repeats the message before it only the recipient is read.
+
+    Where anything is wrong, all is read the long way, which says what and where.
+    """
+    if isinstance(given, list) and 1 <= len(given) <= BATCH_SIZE_MAX and all(type(item) is dict for item in given):
+        with suppress(ValidationError):
+            return list(_read_each(given))
+    found: list[MessageInput | SameAgain] = read_all(given)
+    return found
+
+
+def _read_each(given: Iterable[dict[str, Any]]) -> Iterator[MessageInput | SameAgain]:
+    said_before: dict[str, Any] | None = None
+    for item in given:
+        said = item.copy()
+        to, variables = said.pop("to", None), said.pop("variables", {})
+        if said == said_before:
+            yield SameAgain(_read_address(to), _read_variables(variables) if variables != {} else {})
+        else:
+            yield MessageInput.model_validate(item)
+            said_before = said
+
+
 class MessageBatchInput(Input):
     """Up to 1,000 messages: all are taken, or none."""
 
-    messages: list[MessageInput] = Field(min_length=1, max_length=BATCH_SIZE_MAX)
+    messages: Annotated[list[MessageInput], Field(min_length=1, max_length=BATCH_SIZE_MAX), WrapValidator(_read_batch)]
 
 
 class RescheduleInput(Input):
@@ -191,9 +236,9 @@ def create_messages(json_data: MessageBatchInput) -> Response:
 
     def create(conn: Conn) -> dict[str, Any]:
         made = commands.create_messages(conn, account_id=account_id, messages=messages, now=now)
-        return {"data": _shape_batch(ids.encode_many("message", made.message_ids), messages, made.slots, now)}
+        return _fold_batch(made.message_ids, messages, made.slots, now)
 
-    return run_command(create, status=201)
+    return run_command(create, status=201, unfold=partial(_unfold_batch, ids))
 
 
 @blueprint.get("/messages")
@@ -269,14 +314,13 @@ def reschedule_message(message_id: str, json_data: RescheduleInput) -> Response:
 _said_by = attrgetter("subject", "html", "text", "sender_id", "scheduled_at", "deadline", "tags")
 
 
-def _read_messages(given: Sequence[MessageInput], ids: PublicIds) -> tuple[list[NewMessage], list[Fault]]:
-    """A batch often says one thing to many, so a message that says what the one before it says has that one's letter."""
+def _read_messages(given: Sequence[MessageInput | SameAgain], ids: PublicIds) -> tuple[list[NewMessage], list[Fault]]:
+    """A message that says what the one before it says has that one's letter."""
     messages: list[NewMessage] = []
     faults: list[Fault] = []
     said_before = None
     for index, item in enumerate(given):
-        said = _said_by(item)
-        if said != said_before:
+        if isinstance(item, MessageInput) and (said := _said_by(item)) != said_before:
             letter, found = _read_letter(said, ids)
             said_before = said
         if found:
@@ -311,20 +355,35 @@ def _shape_new(message: NewMessage, slot: Slot, now: datetime) -> dict[str, Any]
     return shaped
 
 
-def _shape_batch(
-    public_ids: Sequence[str], messages: Sequence[NewMessage], slots: Sequence[Slot], now: datetime
-) -> orjson.Fragment:
-    """`_shape_new` of each, with its id, as the JSON of a list. What one letter's messages have in common is written once."""
-    rest_of: dict[Letter, str] = {}
-    shaped: list[str] = []
-    for public_id, message, slot in zip(public_ids, messages, slots, strict=True):
-        rest = rest_of.get(message.letter)
-        if rest is None:
+def _fold_batch(
+    message_ids: Sequence[int], messages: Sequence[NewMessage], slots: Sequence[Slot], now: datetime
+) -> dict[str, Any]:
+    """`_shape_new` of each, with what one letter's messages have in common written once: a twentieth of the answer."""
+    numbers: dict[Letter, int] = {}
+    shared: list[str] = []
+    letter_of: list[int] = []
+    for message, slot in zip(messages, slots, strict=True):
+        number = numbers.setdefault(message.letter, len(shared))
+        if number == len(shared):
             members = _shape_new(message, slot, now)
             del members["to"]
-            rest = rest_of[message.letter] = to_json(members)[1:].decode()
-        shaped.append(f'{{"id":"{public_id}","to":{orjson.dumps(message.recipient).decode()},{rest}')
-    return orjson.Fragment(f"[{','.join(shaped)}]")
+            shared.append(to_json(members)[1:].decode())
+        letter_of.append(number)
+    return {"ids": message_ids, "to": [message.recipient for message in messages], "of": letter_of, "shared": shared}
+
+
+def _unfold_batch(ids: PublicIds, folded: bytes) -> bytes:
+    """The answer to a batch, from what `_fold_batch` made of it."""
+    if folded.startswith(b'{"data":'):  # kept by a version that folded nothing
+        return folded
+    batch = orjson.loads(folded)
+    shared = batch["shared"]
+    public_ids = ids.encode_many("message", batch["ids"])
+    messages = [
+        f'{{"id":"{public_id}","to":{orjson.dumps(to).decode()},{shared[number]}'
+        for public_id, to, number in zip(public_ids, batch["to"], batch["of"], strict=True)
+    ]
+    return f'{{"data":[{",".join(messages)}]}}'.encode()
 
 
 def _shape(row: Any) -> dict[str, Any]:
