@@ -336,8 +336,8 @@ class Ledger:
         """The hot statement. Arrays go as PostgreSQL's own text: psycopg writes lists element by element, in Python."""
         now = self._now()
         self._tried_at.append(now)
-        while self._meanwhile:  # the loop comes to these when the statement has left and its answer is not here
-            asyncio.get_running_loop().call_soon(self._meanwhile.pop())
+        if self._meanwhile:  # the loop comes to it when the statement has left and its answer is not here
+            asyncio.get_running_loop().call_soon(self._use_meanwhile)
         row = await one(
             conn, queries.ledger.commit_group, now=now, writer_id=self._writer_id,
             result_ids=_array(str(r.message_id) for r in results),
@@ -349,6 +349,10 @@ class Ledger:
             campaign_ids=_array(str(id) for id in {m.campaign_id for m in marks if m.campaign_id is not None}),
         )  # fmt: skip
         return row["marked"], row["settled"]
+
+    def _use_meanwhile(self) -> None:
+        while self._meanwhile:
+            self._meanwhile.pop()()
 
     async def _already_marked(self, conn: AsyncConn, marks: list[Mark]) -> list[int]:
         """Which of these marks an earlier try has given. Its time tells it from the mark of another worker."""
