@@ -1,6 +1,6 @@
 -- The statements of worker/ledger.py's connection, which joins by hash alone and keeps each plan for ever, whatever the
--- tables grew to since it was made. So each table is looked up by a list of keys (= ANY), and each subquery by one key
--- (OFFSET 0: it is not turned into a join or a hash of the whole table).
+-- tables grew to since it was made. So each table is looked up by a list of keys (= ANY), and each subquery by such a list
+-- or by one key (OFFSET 0: it is not turned into a join or a hash of the whole table).
 
 -- name: commit_group :one
 -- One group commit: the results of messages that were sent, and the marks of those that go next.
